@@ -9,6 +9,9 @@
  *   compare_results rounds FILE [memory]     every round starts exactly when it must, counts the
  *       pages that the lengths give, and drops whom the rule says; memory: at least one memory
  *       round is in the file
+ *   compare_results work FILE COPIES         without evictions, a row of the generator for every
+ * token that was read, each once: the prompt's (in each of the COPIES groups that share a prompt)
+ * and the candidates'; for one copy also: the most KV in use holds the prompt's once
  *   compare_results verify FILE   every prompt's rows have the hash that they were committed with,
  *       no prompt is there twice; prints the number of prompts
  *   compare_results evictions FILE           prints their number
@@ -430,6 +433,50 @@ static void check_rounds(const char *path, bool memory_wanted)
     trace_reader_close(r);
 }
 
+/* ---- work: what was computed and held follows the live set ---- */
+
+/* Most pages in use at a time: before each step every candidate that goes on has room for its
+ * newest token; the prompt is there once. */
+static int64_t peak_pages(const struct prompt *p)
+{
+    int64_t prompt = pages(p->row->prompt_tokens), peak = prompt, longest = 0;
+    for (int64_t i = 0; i < p->n_candidates; i++)
+        if (p->candidates[i].n_tokens > longest) longest = p->candidates[i].n_tokens;
+    for (int64_t step = 1; step < longest; step++) {
+        int64_t live = 0;
+        for (int64_t i = 0; i < p->n_candidates; i++) live += p->candidates[i].n_tokens > step;
+        if (prompt + live * pages(step) > peak) peak = prompt + live * pages(step);
+    }
+    return peak;
+}
+
+static void check_work(const char *path, int64_t copies)
+{
+    struct trace_reader *r = open_file(path);
+    if (copies < 1) FAIL("%lld copies", (long long)copies);
+    for (int64_t k = 0; k < trace_n_prompts(r); k++) {
+        struct prompt p = read_prompt(r, k);
+        long long index = p.row->prompt_index;
+        if (p.row->evictions > 0) FAIL("prompt %lld: with evictions, rows repeat", index);
+        int64_t generated = 0, rows = copies * p.row->prompt_tokens;
+        for (int64_t i = 0; i < p.n_candidates; i++) {
+            generated += p.candidates[i].n_tokens;
+            rows += p.candidates[i].n_tokens - 1; /* the last token is never read */
+        }
+        if (p.row->tokens_generated != generated || p.row->rows_computed != rows)
+            FAIL(
+                "prompt %lld: %lld tokens generated in %lld rows, the candidates have %lld in %lld",
+                index, (long long)p.row->tokens_generated, (long long)p.row->rows_computed,
+                (long long)generated, (long long)rows);
+        int64_t peak = peak_pages(&p) * PAGE;
+        if (copies == 1 && p.row->kv_peak_tokens != peak)
+            FAIL("prompt %lld: %lld tokens of KV at most, the lengths give %lld", index,
+                 (long long)p.row->kv_peak_tokens, (long long)peak);
+        free_prompt(&p);
+    }
+    trace_reader_close(r);
+}
+
 static void print_evictions(const char *path)
 {
     struct trace_reader *r = open_file(path);
@@ -475,11 +522,13 @@ int main(int argc, char **argv)
         print_runs(argv[2]);
     else if (strcmp(what, "rounds") == 0)
         check_rounds(argv[2], argc > 3);
+    else if (strcmp(what, "work") == 0 && argc == 4)
+        check_work(argv[2], atoll(argv[3]));
     else if (strcmp(what, "verify") == 0)
         verify(argv[2]);
     else {
         fprintf(stderr, "usage: compare_results paired|same|part|partials A B; rounds FILE "
-                        "[memory]; evictions|runs|verify FILE\n");
+                        "[memory]; work FILE COPIES; evictions|runs|verify FILE\n");
         return 2;
     }
     return 0;

@@ -13,13 +13,16 @@ memory=("${sr[@]}" alpha=0.25 rounds=memory budget_tokens=2304)
 
 # ---- every candidate that Speculative Rejection completed is Best-of-N's ----
 run 1 bon.h5
+check work bon.h5 1
 for alpha in 0.25 0.5 0.75; do
     run 1 "every$alpha.h5" "${sr[@]}" alpha=$alpha "rounds=every 16"
     check paired bon.h5 "every$alpha.h5"
     check rounds "every$alpha.h5"
+    check work "every$alpha.h5" 1
     run 1 "memory$alpha.h5" "${sr[@]}" alpha=$alpha rounds=memory budget_tokens=2304
     check paired bon.h5 "memory$alpha.h5"
     check rounds "memory$alpha.h5" memory
+    check work "memory$alpha.h5" 1
 done
 run 1 zero.h5 "${sr[@]}" alpha=0 rounds=memory
 check same bon.h5 zero.h5
@@ -28,7 +31,7 @@ check paired bon.h5 half.h5
 run 1 early.h5 "${few[@]}" "${memory[@]}" "rounds=at 64, 90" # 64 tokens do not fit: made early
 check rounds early.h5
 run 1 other-seed.h5 "${few[@]}" seed=8
-for wrong in "same bon.h5 every0.5.h5" "paired bon.h5 other-seed.h5" "paired every0.5.h5 bon.h5"; do
+for wrong in "same bon.h5 every0.5.h5" "paired bon.h5 other-seed.h5" "paired every0.5.h5 bon.h5" "work bon.h5 2"; do
     "$COMPARE_RESULTS" $wrong 2>/dev/null && fail "compare_results sees no difference: $wrong"
 done
 echo "pairing holds"
@@ -104,6 +107,7 @@ has_mpi || { echo "one rank only: this build has no MPI"; exit 0; }
 
 variant "2 groups by prompts" 2
 variant "2 groups by candidates" 2 parallel.split=candidates
+check work variant-every.h5 2 # the prompt is read in both groups, moved candidates are not read again
 variant "4 groups by prompts" 4
 [ "${PAIRING:-}" = full ] && variant "4 groups by candidates" 4 parallel.split=candidates
 interrupted 2 restart2.h5 "${sr[@]}" alpha=0.25 rounds=memory budget_tokens=2304

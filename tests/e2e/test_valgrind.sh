@@ -1,0 +1,31 @@
+#!/bin/bash
+# A whole job under valgrind, f32 on 2 ranks, both methods: no invalid or uninitialised use, nothing lost; then the same
+# bits as without it.  What the libraries report of themselves: ../valgrind.supp.
+command -v valgrind >/dev/null || { echo "skipped: no valgrind (bash setup.sh --dev installs it)"; exit 77; }
+suppressions=$(cd "$(dirname "$0")/.." && pwd)/valgrind.supp
+source "$(dirname "$0")/tiny.sh"
+grep -q __asan_init "$SPECREJ" && { echo "skipped: valgrind cannot run an ASan build"; exit 77; }
+has_mpi || { echo "skipped: this build has no MPI"; exit 77; }
+export GOMP_SPINCOUNT=2000 # set already: the program need not start itself again, which valgrind would not follow
+tiny_job
+prompts 2 >prompts.jsonl
+small=(n=16 sampling.max_new_tokens=48 min_round_tokens=16)
+
+# checked OUT [KEY=VALUE...]
+checked() {
+    start 1 "$@"
+    mpirun --oversubscribe -np 2 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+        --num-callers=40 --suppressions="$suppressions" "${command[@]}" >log 2>&1 || fail "valgrind found something"
+    rm -f plain.h5*
+    shift
+    run 2 plain.h5 "$@"
+    check same "plain.h5" "$out"
+}
+for tensor in 1 2; do
+    for method in best_of_n speculative_rejection; do
+        out=$method$tensor.h5
+        checked $out "${small[@]}" method=$method parallel.tensor=$tensor rounds=memory budget_tokens=480 
+    done
+done
+check rounds speculative_rejection1.h5 memory
+echo "both methods on 2 ranks, one group of 2 and 2 groups of 1: valgrind found nothing"
