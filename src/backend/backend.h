@@ -11,8 +11,12 @@
  * tensor group call the same ops in the same order with the same shapes; ops marked "collective"
  * exchange data over b->tensor, in rank order.
  *
- * Activations, logits and norms' weights are f32 in backend memory.  Pointers marked "host" are
- * plain memory. */
+ * Two kinds of numbers flow between ops, all in backend memory: f32 (the residual stream, what a
+ * block adds to it, norms' weights, logits) and `act` (void pointers: what a matrix reads and what
+ * stands between two matrices), of the type b->activation: f32 on the cpu, the weights' type on a
+ * GPU.  Pointers marked "host" are plain memory.
+ *
+ * Ops are issued in order and may run later; download, decode_end, sample and logprob wait. */
 #pragma once
 
 #include "base/err.h"
@@ -59,6 +63,15 @@ struct batch {
     int64_t T, S;
 };
 
+/* Sequences that advance together, one token per step, without the host in between. */
+struct decode {
+    int64_t S;
+    const struct segment *segments; /* [S] host; n_rows 1; own pages reach every step's position */
+    const int32_t *token;           /* [S] host: the newest token of each; step 0 writes its KV */
+    const struct draw *draws;       /* [S] host: of step 0; each step's position is one more */
+    int64_t steps;
+};
+
 struct attention_params {
     int64_t H, G, E;
     int64_t layer;
@@ -83,8 +96,11 @@ struct backend {
     const struct backend_ops *ops;
     struct comm *tensor; /* borrowed: ranks of the group */
     void *impl;
-    enum dtype dtype;                         /* how weights are stored */
-    int threads;                              /* of this rank */
+    enum dtype dtype;      /* how weights are stored */
+    enum dtype activation; /* of `act` buffers */
+    int64_t
+        steps_ahead; /* most steps worth handing to decode_begin: 1 where the host is the device */
+    int threads;     /* of this rank */
     char device[128], isa[64], versions[256]; /* for the record */
     int ranks_on_host; /* that share its memory: the tensor group's at first; a caller with more
                           groups sets it */
@@ -120,33 +136,52 @@ struct backend_ops {
     void (*weight_destroy)(struct backend *b, struct weight *w); /* accepts NULL */
     size_t (*weight_bytes)(const struct weight *w);
 
-    /* out [T, N] = x [T, K] * W^T + bias [N] (bias may be NULL; added once, after the sum over K).
+    /* out [T, N] of type out_type (F32 or b->activation) = x [T, K] act * W^T + bias [N] (f32, may
+     * be NULL; added once, after the sum over K). */
+    void (*gemm)(struct backend *b, void *out, enum dtype out_type, const void *x,
+                 const struct weight *w, const float *bias, int64_t T);
+
+    /* ---- the rows of a forward pass ---- */
+    /* What embed, rope_kv_write and attention work on from here, until the next of batch_begin and
+     * decode_begin.  Borrowed until then. */
+    void (*batch_begin)(struct backend *b, const struct batch *batch);
+    /* A batch that advances: step 0 first.  Returns its rows T >= S; rows beyond S are padding,
+     * their results mean nothing.  Each step: a forward pass over T rows, decode_draw for all of
+     * them, then decode_advance makes the next step the batch.  decode is borrowed until
+     * decode_end. */
+    int64_t (*decode_begin)(struct backend *b, const struct decode *decode);
+    /* Draw the next token of rows [at, at + n) from logits [n, V_local]: as `sample`.  Collective.
      */
-    void (*gemm)(struct backend *b, float *out, const float *x, const struct weight *w,
-                 const float *bias, int64_t T);
+    void (*decode_draw)(struct backend *b, const float *logits, int64_t at, int64_t n,
+                        const struct sample_params *p);
+    void (*decode_advance)(struct backend *b);
+    /* What was drawn: token, logprob host [steps, S]. */
+    void (*decode_end)(struct backend *b, int32_t *token, float *logprob);
+    /* body(arg) issues ops whose arguments, `T` of the batch included, depend on (key, arg) alone
+     * and that do not wait: a device may record them once and run the recording from then on.
+     * body is called at most once per call and must do nothing else. */
+    void (*graph)(struct backend *b, uint64_t key, void (*body)(void *), void *arg);
 
     /* ---- rows ---- */
-    /* out [T, D] = table[token - vocab_begin] * scale, zero for tokens outside [vocab_begin,
-     * vocab_begin + rows). table: rows of type b->dtype in backend memory; token host. */
-    void (*embed)(struct backend *b, float *out, const void *table, const int32_t *token, int64_t T,
-                  int64_t D, int64_t vocab_begin, int64_t rows, float scale);
-    /* out = x / sqrt(mean(x^2) + eps) * (w + w_offset); out may be x.  D columns, sums in one fixed
-     * order. */
-    void (*rmsnorm)(struct backend *b, float *out, const float *x, const float *w, int64_t T,
-                    int64_t D, float eps, float w_offset);
-    /* x += delta; out = rmsnorm(x) */
-    void (*residual_rmsnorm)(struct backend *b, float *out, float *x, const float *delta,
+    /* out [T, D] f32 = table[token - vocab_begin] * scale for the batch's tokens, zero for those
+     * outside [vocab_begin, vocab_begin + rows).  table: rows of type b->dtype. */
+    void (*embed)(struct backend *b, float *out, const void *table, int64_t T, int64_t D,
+                  int64_t vocab_begin, int64_t rows, float scale);
+    /* out (of type out_type) = x / sqrt(mean(x^2) + eps) * (w + w_offset); out may be x when both
+     * are f32.  D columns, sums in f32 in one fixed order. */
+    void (*rmsnorm)(struct backend *b, void *out, enum dtype out_type, const float *x,
+                    const float *w, int64_t T, int64_t D, float eps, float w_offset);
+    /* x += delta; out act = rmsnorm(x) */
+    void (*residual_rmsnorm)(struct backend *b, void *out, float *x, const float *delta,
                              const float *w, int64_t T, int64_t D, float eps, float w_offset);
-    void (*add)(struct backend *b, float *x, const float *delta, int64_t n); /* x += delta */
     void (*softcap)(struct backend *b, float *x, int64_t n,
                     float cap); /* x = cap * tanh(x / cap) */
-    void (*activate)(struct backend *b, float *x, int64_t n, enum activation act);
-    /* out [T, F] = act(gate_up[:, 0:F]) * gate_up[:, F:2F] */
-    void (*glu)(struct backend *b, float *out, const float *gate_up, int64_t T, int64_t F,
+    /* out [T, F] act = activation(gate_up[:, 0:F]) * gate_up[:, F:2F], act */
+    void (*glu)(struct backend *b, void *out, const void *gate_up, int64_t T, int64_t F,
                 enum activation act);
-    /* out [R, D] = x[rows]; rows host */
-    void (*gather_rows)(struct backend *b, float *out, const float *x, const int32_t *rows,
-                        int64_t R, int64_t D);
+    /* out [R, row_bytes] = x[rows]; rows host */
+    void (*gather_rows)(struct backend *b, void *out, const void *x, const int32_t *rows, int64_t R,
+                        size_t row_bytes);
 
     /* ---- attention over pages ---- */
     struct kv_pool *(*kv_create)(struct backend *b, struct kv_shape shape, int64_t n_pages,
@@ -154,19 +189,18 @@ struct backend_ops {
     void (*kv_destroy)(struct backend *b, struct kv_pool *p); /* accepts NULL */
     size_t (*kv_page_bytes)(const struct backend *b,
                             struct kv_shape shape); /* of one page, all layers, this rank */
-    /* qkv [T, (H + 2G) E]: per-head RMSNorm of q and k where q_norm, k_norm ([E], else NULL; eps,
-     * w_offset), then rotary embedding (rotate-half: pairs j, j + E/2) by rope [max_position, E/2,
-     * 2] (cos, sin), q in place; k and v go to their pages.  Rows of the batch at positions <
-     * prefix_len go to prefix pages, others to own pages. */
-    void (*rope_kv_write)(struct backend *b, float *qkv, struct kv_pool *kv,
-                          const struct batch *batch, const struct attention_params *p,
-                          const float *rope, const float *q_norm, const float *k_norm, float eps,
-                          float w_offset);
-    /* out [T, H, E] = softmax(q k^T) v, causal, over the pages of each row's segment: prefix tiles
-     * from position 0, then own tiles from prefix_len, in that order, chunks of pages, running
-     * maximum and sum in f32. */
-    void (*attention)(struct backend *b, float *out, const float *qkv, const struct kv_pool *kv,
-                      const struct batch *batch, const struct attention_params *p);
+    /* qkv [T, (H + 2G) E] act, of the batch's rows: per-head RMSNorm of q and k where q_norm,
+     * k_norm ([E], else NULL; eps, w_offset), then rotary embedding (rotate-half: pairs j, j + E/2)
+     * by rope [max_position, E/2, 2] (cos, sin), q in place; k and v go to their pages.  Rows of
+     * the batch at positions < prefix_len go to prefix pages, others to own pages. */
+    void (*rope_kv_write)(struct backend *b, void *qkv, struct kv_pool *kv,
+                          const struct attention_params *p, const float *rope, const float *q_norm,
+                          const float *k_norm, float eps, float w_offset);
+    /* out [T, H, E] act = softmax(q k^T) v, causal, over the pages of each row's segment: prefix
+     * tiles from position 0, then own tiles from prefix_len, in that order, chunks of pages,
+     * running maximum and sum in f32. */
+    void (*attention)(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
+                      const struct attention_params *p);
     void (*kv_copy)(struct backend *b, struct kv_pool *kv, int32_t dst,
                     int32_t src); /* a page, all layers */
     void (*kv_read)(struct backend *b, const struct kv_pool *kv, int32_t page, void *host);

@@ -19,13 +19,13 @@ struct engine {
     struct page_list prompt_pages;
     float *first_logits; /* backend memory [V_local]: of the prompt's last position */
 
-    /* One step: host arrays of max_rows. */
-    int32_t *token, *position, *rows, *sampled;
-    float *logprob;
+    /* Host arrays of max_rows: a forward pass, or the start of steps that the device takes. */
+    int32_t *token, *position, *rows;
     struct segment *segments;
     struct draw *draws;
-    float *hidden; /* backend memory [max_rows, D] */
-    float *logits; /* backend memory [slice, V_local] */
+    int32_t *drawn; /* [steps_ahead, max_rows] */
+    float *logprob; /* likewise */
+    float *logits;  /* backend memory [slice, V_local] */
 };
 
 struct engine *engine_create(struct model *m, struct kvcache *k, const struct engine_config *c,
@@ -34,6 +34,7 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
     struct engine *g = mem_calloc(1, sizeof *g);
     struct backend *b = m->backend;
     size_t rows = (size_t)m->max_rows, row_bytes = (size_t)m->shard.V_local * sizeof(float);
+    size_t cells = rows * (size_t)b->steps_ahead;
     g->model = m;
     g->kv = k;
     g->config = *c;
@@ -46,14 +47,13 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
     g->token = mem_calloc(rows, sizeof *g->token);
     g->position = mem_calloc(rows, sizeof *g->position);
     g->rows = mem_calloc(rows, sizeof *g->rows);
-    g->sampled = mem_calloc(rows, sizeof *g->sampled);
-    g->logprob = mem_calloc(rows, sizeof *g->logprob);
+    g->drawn = mem_calloc(cells, sizeof *g->drawn);
+    g->logprob = mem_calloc(cells, sizeof *g->logprob);
     g->segments = mem_calloc(rows, sizeof *g->segments);
     g->draws = mem_calloc(rows, sizeof *g->draws);
     g->first_logits = b->ops->alloc(b, row_bytes);
-    g->hidden = b->ops->alloc(b, rows * (size_t)m->arch.D * sizeof(float));
     g->logits = b->ops->alloc(b, (size_t)g->slice * row_bytes);
-    if (!g->first_logits || !g->hidden || !g->logits) {
+    if (!g->first_logits || !g->logits) {
         err_set(e, "no memory for logits: %lld rows of %zu bytes", (long long)g->slice, row_bytes);
         engine_destroy(g);
         return NULL;
@@ -67,12 +67,11 @@ void engine_destroy(struct engine *g)
     struct backend *b = g->model->backend;
     page_list_free(&g->prompt_pages, g->kv);
     b->ops->free(b, g->first_logits);
-    b->ops->free(b, g->hidden);
     b->ops->free(b, g->logits);
     free(g->token);
     free(g->position);
     free(g->rows);
-    free(g->sampled);
+    free(g->drawn);
     free(g->logprob);
     free(g->segments);
     free(g->draws);
@@ -88,31 +87,36 @@ int64_t engine_tokens_sampled(const struct engine *g)
     return g->tokens_sampled;
 }
 
-static void forward(struct engine *g, int64_t T, int64_t S, int64_t R)
+/* T tokens of one sequence from first_position on (own: NULL for the prompt); returns their final
+ * hidden states. */
+static const void *run_chunk(struct engine *g, const int32_t *tokens, int64_t first_position,
+                             int64_t T, const struct page_list *own)
 {
+    for (int64_t t = 0; t < T; t++) {
+        g->token[t] = tokens[t];
+        g->position[t] = to_i32(first_position + t);
+    }
+    g->segments[0] = (struct segment){.prefix_pages = g->prompt_pages.items,
+                                      .prefix_len = g->n_prompt,
+                                      .own_pages = own ? own->items : NULL,
+                                      .first_position = first_position,
+                                      .n_rows = T};
     struct batch batch = {
-        .token = g->token, .position = g->position, .segments = g->segments, .T = T, .S = S};
-    model_forward(g->model, &batch, g->rows, R, g->hidden);
+        .token = g->token, .position = g->position, .segments = g->segments, .T = T, .S = 1};
+    return model_run(g->model, &batch);
 }
 
 /* The prompt in chunks of at most max_rows; logits of its last position into first_logits. */
 static void prefill(struct engine *g, const int32_t *ids)
 {
-    int64_t max_rows = g->model->max_rows;
-    for (int64_t at = 0; at < g->n_prompt; at += max_rows) {
-        int64_t T = g->n_prompt - at < max_rows ? g->n_prompt - at : max_rows;
-        for (int64_t t = 0; t < T; t++) {
-            g->token[t] = ids[at + t];
-            g->position[t] = to_i32(at + t);
-        }
-        g->segments[0] = (struct segment){.prefix_pages = g->prompt_pages.items,
-                                          .prefix_len = g->n_prompt,
-                                          .first_position = at,
-                                          .n_rows = T};
-        g->rows[0] = to_i32(T - 1);
-        forward(g, T, 1, at + T == g->n_prompt);
+    struct model *m = g->model;
+    const void *last = NULL;
+    for (int64_t at = 0; at < g->n_prompt; at += m->max_rows) {
+        int64_t T = g->n_prompt - at < m->max_rows ? g->n_prompt - at : m->max_rows;
+        last = model_row(m, run_chunk(g, ids + at, at, T, NULL), T - 1);
     }
-    model_logits(g->model, g->hidden, 1, g->first_logits);
+    model_logits(m, last, 1, g->first_logits);
+    m->stats.logits_rows++;
 }
 
 int engine_check(const struct engine *g, const int32_t *ids, int64_t n, struct err *e)
@@ -159,9 +163,13 @@ static bool is_end(const struct engine *g, int32_t token)
     return false;
 }
 
-/* Append the drawn token; a sequence that completes gives its pages back. */
-static void append(struct engine *g, struct sequence *s, int32_t token, float logprob)
+/* Append a drawn token; a sequence that completes gives its pages back. */
+static int append(struct engine *g, struct sequence *s, int32_t token, float logprob, struct err *e)
 {
+    if (token < 0)
+        return err_set(
+            e, "prompt %lld, candidate %d: the logits at response position %lld are not finite",
+            (long long)g->prompt_index, s->candidate, (long long)s->n_tokens);
     ENSURE(s->n_tokens < s->capacity);
     s->tokens[s->n_tokens++] = token;
     s->logprob_sum += (double)logprob;
@@ -171,74 +179,122 @@ static void append(struct engine *g, struct sequence *s, int32_t token, float lo
     else if (s->n_tokens == g->config.max_new_tokens)
         s->status = SEQUENCE_TRUNCATED;
     else
-        return;
+        return 0;
     sequence_release(s, g->kv);
+    return 0;
 }
 
-/* Draw a token for n sequences whose logits rows are in g->logits. */
-static int draw_tokens(struct engine *g, struct sequence *const *live, int64_t n, struct err *e)
+static void fill_draws(struct engine *g, struct sequence *const *live, int64_t n)
 {
-    struct backend *b = g->model->backend;
     for (int64_t i = 0; i < n; i++)
         g->draws[i] = (struct draw){.seed = g->config.seed,
                                     .prompt = (uint32_t)g->prompt_index,
                                     .candidate = (uint32_t)live[i]->candidate,
                                     .position = (uint32_t)live[i]->n_tokens};
-    b->ops->sample(b, g->logits, n, &g->config.sample, g->draws, g->sampled, g->logprob);
-    for (int64_t i = 0; i < n; i++) {
-        if (g->sampled[i] < 0)
-            return err_set(
-                e, "prompt %lld, candidate %d: the logits at response position %lld are not finite",
-                (long long)g->prompt_index, live[i]->candidate, (long long)live[i]->n_tokens);
-        append(g, live[i], g->sampled[i], g->logprob[i]);
-    }
-    return 0;
 }
 
 /* First tokens: every candidate draws from the same logits. */
 static int first_step(struct engine *g, struct sequence *const *live, int64_t n, struct err *e)
 {
     struct backend *b = g->model->backend;
-    int64_t V = g->model->shard.V_local;
+    size_t row_bytes = (size_t)g->model->shard.V_local * sizeof(float);
+    memset(g->rows, 0, (size_t)n * sizeof *g->rows);
     for (int64_t at = 0; at < n; at += g->slice) {
         int64_t rows = n - at < g->slice ? n - at : g->slice;
-        memset(g->rows, 0, (size_t)rows * sizeof *g->rows);
-        b->ops->gather_rows(b, g->logits, g->first_logits, g->rows, rows, V);
-        TRY(draw_tokens(g, live + at, rows, e));
+        b->ops->gather_rows(b, g->logits, g->first_logits, g->rows, rows, row_bytes);
+        fill_draws(g, live + at, rows);
+        b->ops->sample(b, g->logits, rows, &g->config.sample, g->draws, g->drawn, g->logprob);
+        for (int64_t i = 0; i < rows; i++)
+            TRY(append(g, live[at + i], g->drawn[i], g->logprob[i], e));
     }
     return 0;
 }
 
-/* At most max_rows sequences that have at least one token: its KV is written, the next one drawn.
- */
-static int decode_step(struct engine *g, struct sequence *const *live, int64_t n, struct err *e)
+int64_t engine_steps(const struct engine *g, struct sequence *const *live, int64_t n,
+                     int64_t at_most)
 {
-    int64_t D = g->model->arch.D;
+    int64_t steps = g->model->backend->steps_ahead;
+    if (steps > at_most) steps = at_most;
+    for (int64_t i = 0; i < n && steps > 1; i++) {
+        int64_t have = live[i]->n_tokens;
+        if (have == 0) return 1;
+        int64_t on_page = PAGE_TOKENS - (have - 1) % PAGE_TOKENS,
+                left = g->config.max_new_tokens - have;
+        if (on_page < steps) steps = on_page;
+        if (left < steps) steps = left;
+    }
+    return steps;
+}
+
+/* One step of T rows on the device, from the newest tokens to the next ones. */
+struct step {
+    struct engine *engine;
+    int64_t T;
+};
+
+static void issue_step(void *arg)
+{
+    const struct step *step = arg;
+    struct engine *g = step->engine;
+    struct model *m = g->model;
+    struct backend *b = m->backend;
+    const void *hidden = model_forward(m, step->T);
+    for (int64_t at = 0; at < step->T; at += g->slice) {
+        int64_t rows = step->T - at < g->slice ? step->T - at : g->slice;
+        model_logits(m, model_row(m, hidden, at), rows, g->logits);
+        b->ops->decode_draw(b, g->logits, at, rows, &g->config.sample);
+    }
+    b->ops->decode_advance(b);
+}
+
+/* The start of the steps of n sequences, and room for their KV. */
+static struct decode make_decode(struct engine *g, struct sequence *const *live, int64_t n,
+                                 int64_t steps)
+{
+    fill_draws(g, live, n);
     for (int64_t i = 0; i < n; i++) {
         struct sequence *s = live[i];
         ENSURE(s->kv_tokens == s->n_tokens - 1);
-        ENSURE(page_list_grow(&s->pages, g->kv, s->n_tokens) == 0);
+        ENSURE(page_list_grow(&s->pages, g->kv, s->kv_tokens + steps) == 0);
         g->token[i] = s->tokens[s->n_tokens - 1];
-        g->position[i] = to_i32(g->n_prompt + s->kv_tokens);
-        g->rows[i] = to_i32(i);
         g->segments[i] = (struct segment){.prefix_pages = g->prompt_pages.items,
                                           .prefix_len = g->n_prompt,
                                           .own_pages = s->pages.items,
-                                          .first_position = g->position[i],
+                                          .first_position = g->n_prompt + s->kv_tokens,
                                           .row = i,
                                           .n_rows = 1};
-        s->kv_tokens++;
     }
-    forward(g, n, n, n);
-    for (int64_t at = 0; at < n; at += g->slice) {
-        int64_t rows = n - at < g->slice ? n - at : g->slice;
-        model_logits(g->model, g->hidden + at * D, rows, g->logits);
-        TRY(draw_tokens(g, live + at, rows, e));
+    return (struct decode){
+        .S = n, .segments = g->segments, .token = g->token, .draws = g->draws, .steps = steps};
+}
+
+/* At most max_rows sequences that have at least one token: `steps` times its KV is written, the
+ * next one drawn.  What a sequence draws after its end is forgotten. */
+static int decode_steps(struct engine *g, struct sequence *const *live, int64_t n, int64_t steps,
+                        struct err *e)
+{
+    struct model *m = g->model;
+    struct backend *b = m->backend;
+    struct decode decode = make_decode(g, live, n, steps);
+    struct step step = {.engine = g, .T = b->ops->decode_begin(b, &decode)};
+    double keys = 0;
+    for (int64_t i = 0; i < n; i++) keys += (double)(g->segments[i].first_position + 1);
+    for (int64_t k = 0; k < steps; k++) {
+        b->ops->graph(b, (uint64_t)step.T, issue_step, &step);
+        model_count(m, step.T, keys + (double)(k * n));
+        m->stats.logits_rows += step.T;
+    }
+    b->ops->decode_end(b, g->drawn, g->logprob);
+    for (int64_t i = 0; i < n; i++) {
+        live[i]->kv_tokens += steps;
+        for (int64_t k = 0; k < steps && live[i]->status == SEQUENCE_LIVE; k++)
+            TRY(append(g, live[i], g->drawn[k * n + i], g->logprob[k * n + i], e));
     }
     return 0;
 }
 
-int engine_step(struct engine *g, struct sequence *const *live, int64_t n, struct err *e)
+int engine_step(struct engine *g, struct sequence *const *live, int64_t n, int64_t steps,
+                struct err *e)
 {
     int64_t at = 0;
     while (at < n) {
@@ -246,7 +302,7 @@ int engine_step(struct engine *g, struct sequence *const *live, int64_t n, struc
         int64_t run = 1;
         while (at + run < n && run < g->model->max_rows && (live[at + run]->n_tokens == 0) == first)
             run++;
-        TRY(first ? first_step(g, live + at, run, e) : decode_step(g, live + at, run, e));
+        TRY(first ? first_step(g, live + at, run, e) : decode_steps(g, live + at, run, steps, e));
         at += run;
     }
     return 0;
@@ -254,26 +310,15 @@ int engine_step(struct engine *g, struct sequence *const *live, int64_t n, struc
 
 int engine_restore(struct engine *g, struct sequence *s)
 {
-    int64_t kv_tokens = s->n_tokens > 0 ? s->n_tokens - 1 : 0;
+    int64_t kv_tokens = s->n_tokens > 0 ? s->n_tokens - 1 : 0, max_rows = g->model->max_rows;
     ENSURE(s->kv_tokens == 0);
     if (page_list_grow(&s->pages, g->kv, kv_tokens) < 0) {
         page_list_shrink(&s->pages, g->kv, 0);
         return -1;
     }
-    int64_t max_rows = g->model->max_rows;
-    for (int64_t at = 0; at < kv_tokens; at += max_rows) {
-        int64_t T = kv_tokens - at < max_rows ? kv_tokens - at : max_rows;
-        for (int64_t t = 0; t < T; t++) {
-            g->token[t] = s->tokens[at + t];
-            g->position[t] = to_i32(g->n_prompt + at + t);
-        }
-        g->segments[0] = (struct segment){.prefix_pages = g->prompt_pages.items,
-                                          .prefix_len = g->n_prompt,
-                                          .own_pages = s->pages.items,
-                                          .first_position = g->n_prompt + at,
-                                          .n_rows = T};
-        forward(g, T, 1, 0);
-    }
+    for (int64_t at = 0; at < kv_tokens; at += max_rows)
+        run_chunk(g, s->tokens + at, g->n_prompt + at,
+                  kv_tokens - at < max_rows ? kv_tokens - at : max_rows, &s->pages);
     s->kv_tokens = kv_tokens;
     return 0;
 }

@@ -45,10 +45,15 @@ static inline int64_t engine_need(const struct sequence *s)
     return s->n_tokens > 0 && kv % PAGE_TOKENS == 0;
 }
 
-/* One token for each of n live sequences (of any lengths).  The caller made sure that the pages are
- * there.  A sequence that completes has its status set and its pages released. Returns -1 with *e
- * when a candidate's logits are not finite. */
-int engine_step(struct engine *g, struct sequence *const *live, int64_t n, struct err *e);
+/* Steps, at most `at_most`, that the device can take for these sequences without the host: none
+ * needs another page than engine_need says, none passes its length limit. */
+int64_t engine_steps(const struct engine *g, struct sequence *const *live, int64_t n,
+                     int64_t at_most);
+/* `steps` (of engine_steps) tokens for each of n live sequences (of any lengths).  The caller made
+ * sure that the pages are there.  A sequence that completes has its status set and its pages
+ * released. Returns -1 with *e when a candidate's logits are not finite. */
+int engine_step(struct engine *g, struct sequence *const *live, int64_t n, int64_t steps,
+                struct err *e);
 
 /* Bring back the KV of an evicted sequence from its tokens: the same bits.  -1 (nothing taken)
  * without pages. */

@@ -27,8 +27,9 @@ struct scorer {
     struct kvcache *kv;
     const struct bridge *bridge;
     enum scorer_cache cache;
-    float *hidden;      /* backend memory [max_rows, D] */
-    float *hidden_host; /* [max_rows, D] */
+    void *hidden;       /* backend memory [max_rows, D] act */
+    void *hidden_act;   /* the same, host */
+    float *hidden_host; /* the same, host, widened */
 
     struct ids prefix, closing;
     struct page_list prefix_pages;
@@ -61,7 +62,8 @@ struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct br
     s->kv = k;
     s->bridge = bridge;
     s->cache = cache;
-    s->hidden = m->backend->ops->alloc(m->backend, rows * D * sizeof(float));
+    s->hidden = m->backend->ops->alloc(m->backend, rows * D * dtype_bytes(m->backend->activation));
+    s->hidden_act = mem_calloc(rows * D, dtype_bytes(m->backend->activation));
     s->hidden_host = mem_calloc(rows * D, sizeof(float));
     s->prefix_hidden = mem_calloc(D, sizeof(float));
     s->gate = mem_calloc((size_t)m->arch.n_objectives, sizeof(float));
@@ -89,6 +91,7 @@ void scorer_destroy(struct scorer *s)
     scorer_end(s);
     free(s->gate_pattern.items);
     s->model->backend->ops->free(s->model->backend, s->hidden);
+    free(s->hidden_act);
     free(s->hidden_host);
     free(s->prefix_hidden);
     free(s->gate);
@@ -111,11 +114,14 @@ static void pack_forward(struct scorer *s)
     struct pack *p = &s->pack;
     struct batch batch = {
         .token = p->token, .position = p->position, .segments = p->segments, .T = p->T, .S = p->S};
-    model_forward(s->model, &batch, p->rows, p->R, s->hidden);
+    const void *hidden = model_run(s->model, &batch);
+    if (p->R == 0) return;
     struct backend *b = s->model->backend;
-    if (p->R)
-        b->ops->download(b, s->hidden_host, s->hidden,
-                         (size_t)(p->R * s->model->arch.D) * sizeof(float));
+    size_t numbers = (size_t)(p->R * s->model->arch.D), number_bytes = dtype_bytes(b->activation);
+    b->ops->gather_rows(b, s->hidden, hidden, p->rows, p->R,
+                        (size_t)s->model->arch.D * number_bytes);
+    b->ops->download(b, s->hidden_act, s->hidden, numbers * number_bytes);
+    dtype_widen(s->hidden_host, s->hidden_act, b->activation, numbers);
 }
 
 /* Append rows for tokens ids[at, at + n) of a segment whose own tokens begin at `base`. */

@@ -1,11 +1,11 @@
 /* The forward pass.  Activations live in one arena taken at set-up; parts:
- *   x       [T, D]             residual stream
- *   normed  [T, D]             what the next matrix reads
- *   qkv     [T, (H + 2G) E]
- *   mixed   [T, H E]           attention's output
- *   delta   [T, D]             what a block adds to x
- *   gate_up [T, 2F]
- *   act     [T, F]
+ *   x       [T, D]             f32, residual stream
+ *   normed  [T, D]             act, what the next matrix reads
+ *   qkv     [T, (H + 2G) E]    act
+ *   mixed   [T, H E]           act, attention's output
+ *   delta   [T, D]             f32, what a block adds to x
+ *   gate_up [T, 2F]            act
+ *   mlp     [T, F]             act
  * T is at most max_rows. */
 #include "model/transformer.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum part { X, NORMED, QKV, MIXED, DELTA, GATE_UP, ACT, PARTS };
+enum part { X, NORMED, QKV, MIXED, DELTA, GATE_UP, MLP, PARTS };
 
 static void part_widths(const struct arch *a, const struct shard *s, int64_t width[PARTS])
 {
@@ -22,7 +22,13 @@ static void part_widths(const struct arch *a, const struct shard *s, int64_t wid
     width[QKV] = (s->H_local + 2 * s->G_local) * a->E;
     width[MIXED] = s->H_local * a->E;
     width[GATE_UP] = 2 * s->F_local;
-    width[ACT] = s->F_local;
+    width[MLP] = s->F_local;
+}
+
+static size_t part_bytes(int64_t width, int part, enum dtype activation, int64_t max_rows)
+{
+    size_t number = part == X || part == DELTA ? sizeof(float) : dtype_bytes(activation);
+    return (size_t)width * (size_t)max_rows * number;
 }
 
 static size_t rope_bytes(const struct arch *a, int64_t max_positions)
@@ -30,13 +36,14 @@ static size_t rope_bytes(const struct arch *a, int64_t max_positions)
     return (size_t)max_positions * (size_t)a->E * sizeof(float);
 }
 
-size_t model_workspace_bytes(const struct arch *a, const struct shard *s, int64_t max_positions,
-                             int64_t max_rows)
+size_t model_workspace_bytes(const struct arch *a, const struct shard *s, enum dtype activation,
+                             int64_t max_positions, int64_t max_rows)
 {
-    int64_t width[PARTS], sum = 0;
+    int64_t width[PARTS];
+    size_t bytes = rope_bytes(a, max_positions);
     part_widths(a, s, width);
-    for (int i = 0; i < PARTS; i++) sum += width[i];
-    return (size_t)sum * (size_t)max_rows * sizeof(float) + rope_bytes(a, max_positions);
+    for (int i = 0; i < PARTS; i++) bytes += part_bytes(width[i], i, activation, max_rows);
+    return bytes;
 }
 
 static int take_arena(struct model *m, struct err *e)
@@ -45,7 +52,7 @@ static int take_arena(struct model *m, struct err *e)
     int64_t width[PARTS];
     part_widths(&m->arch, &m->shard, width);
     for (int i = 0; i < PARTS; i++) {
-        size_t bytes = (size_t)width[i] * (size_t)m->max_rows * sizeof(float);
+        size_t bytes = part_bytes(width[i], i, b->activation, m->max_rows);
         m->scratch[i] = b->ops->alloc(b, bytes);
         if (!m->scratch[i])
             return err_set(e, "no memory for %zu bytes of activations (%lld rows)", bytes,
@@ -86,13 +93,12 @@ void model_close(struct model *m)
 }
 
 /* normed = attention's input; afterwards x += attention, normed = MLP's input. */
-static void attention_block(struct model *m, const struct batch *batch, int64_t l)
+static void attention_block(struct model *m, int64_t T, int64_t l)
 {
     struct backend *b = m->backend;
     const struct arch *a = &m->arch;
     const struct layer_weights *w = &m->weights.layers[l];
-    float *const *s = m->scratch;
-    int64_t T = batch->T;
+    void *const *s = m->scratch;
     struct attention_params p = {.H = m->shard.H_local,
                                  .G = m->shard.G_local,
                                  .E = a->E,
@@ -100,15 +106,15 @@ static void attention_block(struct model *m, const struct batch *batch, int64_t 
                                  .scale = a->attention_scale,
                                  .softcap = a->attention_softcap,
                                  .window = arch_window(a, l)};
-    b->ops->gemm(b, s[QKV], s[NORMED], w->qkv, w->qkv_bias, T);
-    b->ops->rope_kv_write(b, s[QKV], m->kv, batch, &p, m->rope, w->q_norm, w->k_norm, a->rms_eps,
+    b->ops->gemm(b, s[QKV], b->activation, s[NORMED], w->qkv, w->qkv_bias, T);
+    b->ops->rope_kv_write(b, s[QKV], m->kv, &p, m->rope, w->q_norm, w->k_norm, a->rms_eps,
                           a->norm_offset);
-    b->ops->attention(b, s[MIXED], s[QKV], m->kv, batch, &p);
-    b->ops->gemm(b, s[DELTA], s[MIXED], w->o, NULL, T);
+    b->ops->attention(b, s[MIXED], s[QKV], m->kv, &p);
+    b->ops->gemm(b, s[DELTA], DTYPE_ID_F32, s[MIXED], w->o, NULL, T);
     b->ops->sum_ranks(b, s[DELTA], T * a->D);
     if (w->post_attention_norm)
-        b->ops->rmsnorm(b, s[DELTA], s[DELTA], w->post_attention_norm, T, a->D, a->rms_eps,
-                        a->norm_offset);
+        b->ops->rmsnorm(b, s[DELTA], DTYPE_ID_F32, s[DELTA], w->post_attention_norm, T, a->D,
+                        a->rms_eps, a->norm_offset);
     b->ops->residual_rmsnorm(b, s[NORMED], s[X], s[DELTA], w->mlp_norm, T, a->D, a->rms_eps,
                              a->norm_offset);
 }
@@ -119,47 +125,62 @@ static void mlp_block(struct model *m, int64_t T, int64_t l, const float *next_n
     struct backend *b = m->backend;
     const struct arch *a = &m->arch;
     const struct layer_weights *w = &m->weights.layers[l];
-    float *const *s = m->scratch;
-    b->ops->gemm(b, s[GATE_UP], s[NORMED], w->gate_up, NULL, T);
-    b->ops->glu(b, s[ACT], s[GATE_UP], T, m->shard.F_local, a->act);
-    b->ops->gemm(b, s[DELTA], s[ACT], w->down, NULL, T);
+    void *const *s = m->scratch;
+    b->ops->gemm(b, s[GATE_UP], b->activation, s[NORMED], w->gate_up, NULL, T);
+    b->ops->glu(b, s[MLP], s[GATE_UP], T, m->shard.F_local, a->act);
+    b->ops->gemm(b, s[DELTA], DTYPE_ID_F32, s[MLP], w->down, NULL, T);
     b->ops->sum_ranks(b, s[DELTA], T * a->D);
     if (w->post_mlp_norm)
-        b->ops->rmsnorm(b, s[DELTA], s[DELTA], w->post_mlp_norm, T, a->D, a->rms_eps,
+        b->ops->rmsnorm(b, s[DELTA], DTYPE_ID_F32, s[DELTA], w->post_mlp_norm, T, a->D, a->rms_eps,
                         a->norm_offset);
     b->ops->residual_rmsnorm(b, s[NORMED], s[X], s[DELTA], next_norm, T, a->D, a->rms_eps,
                              a->norm_offset);
 }
 
-void model_forward(struct model *m, const struct batch *batch, const int32_t *rows, int64_t R,
-                   float *hidden)
+const void *model_forward(struct model *m, int64_t T)
 {
     struct backend *b = m->backend;
     const struct arch *a = &m->arch;
     const struct layer_weights *layers = m->weights.layers;
-    float *const *s = m->scratch;
-    int64_t T = batch->T;
-    ENSURE(T > 0 && T <= m->max_rows && R <= T);
-    b->ops->embed(b, s[X], m->weights.embedding, batch->token, T, a->D, m->shard.vocab_begin,
-                  m->shard.V_rows, a->embed_scale);
+    void *const *s = m->scratch;
+    ENSURE(T > 0 && T <= m->max_rows);
+    b->ops->embed(b, s[X], m->weights.embedding, T, a->D, m->shard.vocab_begin, m->shard.V_rows,
+                  a->embed_scale);
     b->ops->sum_ranks(b, s[X], T * a->D); /* one rank has the row, the others zeros: exact */
-    b->ops->rmsnorm(b, s[NORMED], s[X], layers[0].attention_norm, T, a->D, a->rms_eps,
-                    a->norm_offset);
+    b->ops->rmsnorm(b, s[NORMED], b->activation, s[X], layers[0].attention_norm, T, a->D,
+                    a->rms_eps, a->norm_offset);
     for (int64_t l = 0; l < a->L; l++) {
-        attention_block(m, batch, l);
+        attention_block(m, T, l);
         mlp_block(m, T, l, l + 1 < a->L ? layers[l + 1].attention_norm : m->weights.final_norm);
     }
-    if (R > 0) b->ops->gather_rows(b, hidden, s[NORMED], rows, R, a->D);
-    m->stats.rows += T;
-    m->stats.forwards++;
-    for (int64_t t = 0; t < T; t++) m->stats.attended_keys += (double)(batch->position[t] + 1);
+    return s[NORMED];
 }
 
-void model_logits(struct model *m, const float *hidden, int64_t R, float *logits)
+void model_count(struct model *m, int64_t rows, double keys)
+{
+    m->stats.rows += rows;
+    m->stats.forwards++;
+    m->stats.attended_keys += keys;
+}
+
+const void *model_run(struct model *m, const struct batch *batch)
+{
+    double keys = 0;
+    for (int64_t t = 0; t < batch->T; t++) keys += (double)(batch->position[t] + 1);
+    model_count(m, batch->T, keys);
+    m->backend->ops->batch_begin(m->backend, batch);
+    return model_forward(m, batch->T);
+}
+
+const void *model_row(const struct model *m, const void *hidden, int64_t row)
+{
+    return (const char *)hidden + (size_t)(row * m->arch.D) * dtype_bytes(m->backend->activation);
+}
+
+void model_logits(struct model *m, const void *hidden, int64_t R, float *logits)
 {
     struct backend *b = m->backend;
-    b->ops->gemm(b, logits, hidden, m->weights.lm_head, NULL, R);
-    m->stats.logits_rows += R;
+    b->ops->gemm(b, logits, DTYPE_ID_F32, hidden, m->weights.lm_head, NULL, R);
     if (m->arch.logit_softcap > 0)
         b->ops->softcap(b, logits, R * m->shard.V_local, m->arch.logit_softcap);
 }
@@ -171,7 +192,8 @@ struct cost model_cost(const struct model *m, const struct model_stats *before,
     double keys = after->attended_keys - before->attended_keys;
     double weight_bytes = (double)m->weights.bytes * (double)m->shard.P;
     double token_bytes =
-        (double)cost_kv_token_bytes(a, &m->shard, sizeof(float)) * (double)m->shard.P;
+        (double)cost_kv_token_bytes(a, &m->shard, dtype_bytes(m->backend->activation)) *
+        (double)m->shard.P;
     return (struct cost){
         .flops = (double)(after->rows - before->rows) * cost_row_flops(a) +
                  (double)(after->logits_rows - before->logits_rows) * cost_logits_flops(a) +

@@ -22,27 +22,33 @@ struct model {
     float *rope;           /* backend memory [max_positions, E/2, 2] */
     int64_t max_positions; /* of this job: prompt + new tokens, at most arch.max_positions */
     int64_t max_rows;      /* rows of one forward; longer steps are sliced by the caller */
-    float *scratch[8];     /* activation arena, taken once (transformer.c names the parts) */
+    void *scratch[8];      /* activation arena, taken once (transformer.c names the parts) */
     struct model_stats stats;
 };
 
 /* Set up scratch, rope table and the KV pool for a loaded model.  weights must be there. */
 int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int64_t n_pages,
                   struct err *e);
-/* Bytes that model_prepare takes besides the pages. */
-size_t model_workspace_bytes(const struct arch *a, const struct shard *s, int64_t max_positions,
-                             int64_t max_rows);
+/* Bytes that model_prepare takes besides the pages; activation: of the backend. */
+size_t model_workspace_bytes(const struct arch *a, const struct shard *s, enum dtype activation,
+                             int64_t max_positions, int64_t max_rows);
 void model_close(struct model *m); /* accepts a zeroed model */
 
-/* Run the batch (T <= max_rows) through all layers, writing K and V.  hidden [R, D] receives the
- * final norm's output of the given rows (host indices into the batch); R may be 0.  hidden lives in
- * backend memory. */
-void model_forward(struct model *m, const struct batch *batch, const int32_t *rows, int64_t R,
-                   float *hidden);
+/* Run the backend's batch of T <= max_rows rows through all layers, writing K and V.  Returns the
+ * final norm's output [T, D] act, borrowed until the next forward pass.  Issues ops and does
+ * nothing else, so that a device may record it. */
+const void *model_forward(struct model *m, int64_t T);
+/* The same for this batch, counted in the stats. */
+const void *model_run(struct model *m, const struct batch *batch);
+/* Count a forward pass over `rows` rows that attended to `keys` keys. */
+void model_count(struct model *m, int64_t rows, double keys);
+/* Row `row` of what model_forward returned. */
+const void *model_row(const struct model *m, const void *hidden, int64_t row);
 
 /* FLOPs and bytes of the work between two readings of the stats. */
 struct cost model_cost(const struct model *m, const struct model_stats *before,
                        const struct model_stats *after);
 
-/* logits [R, V_local] of hidden rows, soft cap applied.  R <= max_rows. */
-void model_logits(struct model *m, const float *hidden, int64_t R, float *logits);
+/* logits [R, V_local] f32 of hidden rows [R, D] act, soft cap applied.  R <= max_rows.  The caller
+ * counts stats.logits_rows. */
+void model_logits(struct model *m, const void *hidden, int64_t R, float *logits);

@@ -89,7 +89,8 @@ static int plan_pages(const struct score *s, int64_t *longest, int64_t *pages, s
         if (n > *longest) *longest = n;
         if ((int64_t)l->prefix.n > prefix) prefix = (int64_t)l->prefix.n;
     }
-    size_t work = model_workspace_bytes(&m->arch, &m->shard, *longest, MAX_ROWS);
+    size_t work =
+        model_workspace_bytes(&m->arch, &m->shard, s->backend->activation, *longest, MAX_ROWS);
     double free_bytes =
         MEMORY_SHARE * (double)s->backend->ops->free_bytes(s->backend) - (double)work;
     double fits = free_bytes / (double)setup_page_bytes(m);

@@ -96,9 +96,8 @@ static int begin(struct prompt_state *st)
     return 0;
 }
 
-static bool at_decision_point(const struct prompt_state *st, int64_t n_live)
+static bool is_decision_point(const struct prompt_state *st, int64_t step, int64_t n_live)
 {
-    int64_t step = st->step;
     if (step == 0) return true;
     if (st->policy.ops->lockstep)
         return (step - 1) % PAGE_TOKENS == 0 || policy_wants(&st->policy, step);
@@ -110,18 +109,34 @@ static bool at_decision_point(const struct prompt_state *st, int64_t n_live)
     return true;
 }
 
-/* Bring in who fits, then one token for every live candidate of my group; returns how many. */
+/* Steps that the device takes before anybody looks again.  In lockstep all groups make the same
+ * number of steps, also those without live candidates: it follows from the step alone. */
+static int64_t steps_at_once(const struct prompt_state *st, struct sequence *const *live, int64_t n)
+{
+    int64_t ahead = st->w->backend->steps_ahead, steps = 1;
+    while (steps < ahead && !is_decision_point(st, st->step + steps, n)) steps++;
+    if (!st->policy.ops->lockstep) return n > 0 ? engine_steps(st->w->engine, live, n, steps) : 1;
+    int64_t left = st->w->job->sampling.max_new_tokens - st->step;
+    if (steps > left) steps = left > 0 ? left : 1;
+    ENSURE(n == 0 || engine_steps(st->w->engine, live, n, steps) == steps);
+    return steps;
+}
+
+/* Bring in who fits, then tokens for every live candidate of my group; returns how many live. */
 static int64_t generate(struct prompt_state *st, struct sequence **live)
 {
     int64_t t0 = clock_ns();
     if (!st->policy.ops->lockstep && !st->failed) prompt_admit(st);
     int64_t n = st->failed ? 0 : prompt_live(st, live);
-    if (n > 0 && engine_step(st->w->engine, live, n, &st->error) < 0) st->failed = true;
+    int64_t steps = steps_at_once(st, live, n), before = engine_tokens_sampled(st->w->engine);
+    if (n > 0 && engine_step(st->w->engine, live, n, steps, &st->error) < 0) st->failed = true;
+    st->step += steps;
+    int64_t tokens = engine_tokens_sampled(st->w->engine) - before;
     st->w->live_now = n;
-    st->w->tokens_now += n;
+    st->w->tokens_now += tokens;
     st->times.generate_s += (double)(clock_ns() - t0) * 1e-9;
     if (st->w->job->record.trace == RECORD_TRACE_STEPS && n > 0)
-        prompt_span(st->w, SPAN_DECODE, st->in->index, st->step, t0, n, n);
+        prompt_span(st->w, SPAN_DECODE, st->in->index, st->step - steps, t0, n, tokens);
     return n;
 }
 
@@ -133,7 +148,7 @@ static void loop(struct prompt_state *st)
     bool per_round = w->job->record.trace == RECORD_TRACE_ROUNDS;
     for (;;) {
         if (w->poll) w->poll(w->poll_arg);
-        if (at_decision_point(st, n_live)) {
+        if (is_decision_point(st, st->step, n_live)) {
             if (per_round && span_tokens > 0)
                 prompt_span(w, SPAN_DECODE, st->in->index, st->step, span_start, n_live,
                             span_tokens);
@@ -143,9 +158,9 @@ static void loop(struct prompt_state *st)
             span_start = clock_ns();
             span_tokens = 0;
         }
+        int64_t before = engine_tokens_sampled(w->engine);
         n_live = generate(st, live);
-        span_tokens += n_live;
-        st->step++;
+        span_tokens += engine_tokens_sampled(w->engine) - before;
     }
     free(live);
 }

@@ -17,7 +17,7 @@ struct trial {
     int32_t *token, *position;
     struct segment segments[MAX_OTHERS + 1];
     int64_t T, S;
-    float *device, *host; /* hidden rows [max_rows, D] */
+    char *host; /* two hidden rows [D] act */
 };
 
 static int32_t token_at(const struct trial *t, int64_t sequence, int64_t position)
@@ -41,20 +41,23 @@ static void add(struct trial *t, int64_t s, int64_t at, int64_t n)
     }
 }
 
-/* Run what was added; hidden state of row `row` into out [D]. */
-static void run(struct trial *t, int64_t row, float *out)
+static size_t row_bytes(const struct trial *t)
+{
+    return (size_t)t->m->arch.D * dtype_bytes(t->m->backend->activation);
+}
+
+/* Run what was added; hidden state of row `row` into out [D] act. */
+static void run(struct trial *t, int64_t row, char *out)
 {
     struct batch batch = {
         .token = t->token, .position = t->position, .segments = t->segments, .T = t->T, .S = t->S};
-    int32_t rows[1] = {to_i32(row)};
     struct backend *b = t->m->backend;
-    size_t bytes = (size_t)t->m->arch.D * sizeof(float);
-    model_forward(t->m, &batch, rows, 1, t->device);
-    b->ops->download(b, out, t->device, bytes);
+    const void *hidden = model_run(t->m, &batch);
+    b->ops->download(b, out, model_row(t->m, hidden, row), row_bytes(t));
     t->T = t->S = 0;
 }
 
-static void own_in_chunks(struct trial *t, int64_t s, int64_t chunk, float *out)
+static void own_in_chunks(struct trial *t, int64_t s, int64_t chunk, char *out)
 {
     for (int64_t at = 0; at < t->n_own; at += chunk) {
         int64_t n = t->n_own - at < chunk ? t->n_own - at : chunk;
@@ -63,17 +66,17 @@ static void own_in_chunks(struct trial *t, int64_t s, int64_t chunk, float *out)
     }
 }
 
-static int compare(const struct trial *t, const float *want, const float *got, const char *name,
+static int compare(const struct trial *t, const char *want, const char *got, const char *name,
                    const char *how, struct err *e)
 {
-    if (memcmp(want, got, (size_t)t->m->arch.D * sizeof(float)) == 0) return 0;
+    if (memcmp(want, got, row_bytes(t)) == 0) return 0;
     return err_set(e,
                    "%s: self-test: the anchor's bits changed %s; results would not be reproducible",
                    name, how);
 }
 
 /* The last own token of every sequence in one step, the anchor at `place`. */
-static void step_together(struct trial *t, int64_t place, float *out)
+static void step_together(struct trial *t, int64_t place, char *out)
 {
     int64_t other = 1;
     for (int64_t i = 0; i <= t->n_others; i++) add(t, i == place ? 0 : other++, t->n_own - 1, 1);
@@ -82,11 +85,11 @@ static void step_together(struct trial *t, int64_t place, float *out)
 
 static int trials(struct trial *t, const char *name, struct hash *fingerprint, struct err *e)
 {
-    int64_t D = t->m->arch.D, half = (t->n_prefix + 1) / 2;
-    float *anchor = t->host, *other = t->host + D;
+    int64_t half = (t->n_prefix + 1) / 2;
+    char *anchor = t->host, *other = t->host + row_bytes(t);
     add(t, -1, 0, t->n_prefix);
     run(t, t->n_prefix - 1, anchor);
-    hash_add(fingerprint, anchor, (size_t)D * sizeof(float));
+    hash_add(fingerprint, anchor, row_bytes(t));
     add(t, -1, 0, half);
     run(t, 0, other);
     if (half < t->n_prefix) {
@@ -95,7 +98,7 @@ static int trials(struct trial *t, const char *name, struct hash *fingerprint, s
         TRY(compare(t, anchor, other, name, "when the prompt was computed in two parts", e));
     }
     own_in_chunks(t, 0, 1, anchor);
-    hash_add(fingerprint, anchor, (size_t)D * sizeof(float));
+    hash_add(fingerprint, anchor, row_bytes(t));
     own_in_chunks(t, 0, t->n_own, other);
     TRY(compare(t, anchor, other, name, "between decoding and one chunk", e));
     for (int64_t s = 1; s <= t->n_others; s++) own_in_chunks(t, s, t->n_own, other);
@@ -123,14 +126,12 @@ int selftest_run(struct model *m, struct kvcache *k, const char *name, struct ha
                        (long long)kvcache_free(k));
     t.token = mem_calloc((size_t)m->max_rows, sizeof *t.token);
     t.position = mem_calloc((size_t)m->max_rows, sizeof *t.position);
-    t.host = mem_calloc((size_t)m->arch.D * 2, sizeof *t.host);
-    t.device = m->backend->ops->alloc(m->backend, (size_t)m->arch.D * sizeof(float));
-    ENSURE(t.device && page_list_grow(&t.prefix, k, t.n_prefix) == 0);
+    t.host = mem_calloc(2, row_bytes(&t));
+    ENSURE(page_list_grow(&t.prefix, k, t.n_prefix) == 0);
     for (int64_t s = 0; s <= t.n_others; s++) ENSURE(page_list_grow(&t.own[s], k, t.n_own) == 0);
     int rc = trials(&t, name, fingerprint, e);
     for (int64_t s = 0; s <= t.n_others; s++) page_list_free(&t.own[s], k);
     page_list_free(&t.prefix, k);
-    m->backend->ops->free(m->backend, t.device);
     free(t.token);
     free(t.position);
     free(t.host);

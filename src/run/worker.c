@@ -192,11 +192,12 @@ static int plan_memory(struct worker *w, const struct worker_needs *needs, struc
     p->reward_page_bytes = w->reward_is_self ? 0 : setup_page_bytes(&w->reward);
     size_t workspace = 0;
     if (generates)
-        workspace += model_workspace_bytes(&w->generator.arch, &w->generator.shard,
-                                           p->generator_positions, MAX_ROWS);
-    if (!w->reward_is_self)
         workspace +=
-            model_workspace_bytes(&w->reward.arch, &w->reward.shard, p->reward_positions, MAX_ROWS);
+            model_workspace_bytes(&w->generator.arch, &w->generator.shard, w->backend->activation,
+                                  p->generator_positions, MAX_ROWS);
+    if (!w->reward_is_self)
+        workspace += model_workspace_bytes(&w->reward.arch, &w->reward.shard,
+                                           w->backend->activation, p->reward_positions, MAX_ROWS);
     double free_bytes =
         MEMORY_SHARE * (double)w->backend->ops->free_bytes(w->backend) - (double)workspace;
     double per_page = (double)(p->generator_page_bytes + p->reward_page_bytes);

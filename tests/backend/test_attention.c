@@ -106,9 +106,10 @@ static void step(struct world_of *w, int64_t from, int64_t to, int64_t first, in
         }
     }
     struct batch batch = {.position = position, .segments = segments, .T = T, .S = S};
-    w->b->ops->rope_kv_write(w->b, qkv, w->kv, &batch, &s->p, w->rope, s->norms ? w->q_norm : NULL,
+    w->b->ops->batch_begin(w->b, &batch);
+    w->b->ops->rope_kv_write(w->b, qkv, w->kv, &s->p, w->rope, s->norms ? w->q_norm : NULL,
                              s->norms ? w->k_norm : NULL, 1e-5f, 0.5f);
-    w->b->ops->attention(w->b, out, qkv, w->kv, &batch, &s->p);
+    w->b->ops->attention(w->b, out, qkv, w->kv, &s->p);
     for (int64_t t = 0; t < T; t++)
         memcpy(w->out + slot[t] * heads, out + t * heads, (size_t)heads * sizeof *out);
     free(segments);

@@ -47,7 +47,7 @@ static void check_shape(struct backend *b, int64_t N, int64_t K)
         char name[80];
         snprintf(name, sizeof name, "gemm %s %lld x %lld, %lld rows", dtype_name(b->dtype),
                  (long long)N, (long long)K, (long long)rows[i]);
-        b->ops->gemm(b, out, x, w, i % 2 ? bias : NULL, rows[i]);
+        b->ops->gemm(b, out, DTYPE_ID_F32, x, w, i % 2 ? bias : NULL, rows[i]);
         ref_gemm(want, x, stored, i % 2 ? bias : NULL, rows[i], N, K);
         assert_true(close_to(name, out, want, rows[i] * N, 1e-12));
     }
@@ -84,7 +84,7 @@ static void check_invariance(enum dtype dtype, int64_t N, int64_t K)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int64_t place = 0; place < sizes[i]; place = place * 2 + 1) {
                 memcpy(x + place * K, anchor, (size_t)K * sizeof *x);
-                b->ops->gemm(b, out, x, w, NULL, sizes[i]);
+                b->ops->gemm(b, out, DTYPE_ID_F32, x, w, NULL, sizes[i]);
                 if (threads == 1 && i == 0) memcpy(anchor_out, out, (size_t)N * sizeof *out);
                 assert_memory_equal(out + place * N, anchor_out, (size_t)N * sizeof *out);
                 fill_random(x + place * K, K, (uint64_t)place + 100);
@@ -131,7 +131,7 @@ static void test_sources(void **state)
         assert_int_equal(
             b->ops->weight_fill(b, w, rows, half ? DTYPE_ID_F16 : DTYPE_ID_BF16, N, &e), 0);
         assert_int_equal(b->ops->weight_finish(b, w, &e), 0);
-        b->ops->gemm(b, out, x, w, NULL, 1);
+        b->ops->gemm(b, out, DTYPE_ID_F32, x, w, NULL, 1);
         for (int n = 0; n < N; n++) assert_true((double)out[n] == want[n]);
         b->ops->weight_destroy(b, w);
     }

@@ -63,11 +63,11 @@ static void measure(struct model *m, struct kvcache *k, struct engine *g, const 
             seqs[i].status = SEQUENCE_LIVE;
             live[i] = &seqs[i];
         }
-        if (engine_step(g, live, B, &e) < 0) DIE("%s", e.text);
+        if (engine_step(g, live, B, 1, &e) < 0) DIE("%s", e.text);
         before = m->stats;
         for (int64_t t = 0; t < s->T; t++) {
             double t1 = clock_s();
-            if (engine_step(g, live, B, &e) < 0) DIE("%s", e.text);
+            if (engine_step(g, live, B, 1, &e) < 0) DIE("%s", e.text);
             times[r * s->T + t] = clock_s() - t1;
         }
         after = m->stats;

@@ -43,7 +43,7 @@ static void bench_gemm(struct backend *b, int threads, int64_t N, int64_t K)
         double best = 1e9, work = (double)sizes[i] * (double)N * (double)K;
         for (int k = 0; k < (work > 1e9 ? 3 : 8); k++) {
             double start = processor_s();
-            b->ops->gemm(b, out, x, w, NULL, sizes[i]);
+            b->ops->gemm(b, out, DTYPE_ID_F32, x, w, NULL, sizes[i]);
             double s = (processor_s() - start) / threads;
             if (s < best) best = s;
         }
@@ -77,9 +77,10 @@ static void bench_attention(struct backend *b, int threads, struct attention_par
     struct batch batch = {.position = position, .segments = segments, .T = S, .S = S};
     float *qkv = tensor(b, S * stride, 1), *out = tensor(b, S * p.H * p.E, 2);
     double best = 1e9, flops = 4.0 * (double)(S * p.H * p.E) * (double)(prefix + own);
+    b->ops->batch_begin(b, &batch);
     for (int k = 0; k < 5; k++) {
         double start = processor_s();
-        b->ops->attention(b, out, qkv, kv, &batch, &p);
+        b->ops->attention(b, out, qkv, kv, &p);
         double s = (processor_s() - start) / threads;
         if (s < best) best = s;
     }

@@ -36,7 +36,7 @@ static void decode(struct engine *g, struct sequence *s, double *logprob, int64_
     for (int64_t i = 0; i < n; i++) {
         double before = s->logprob_sum;
         struct sequence *live[1] = {s};
-        assert_int_equal(engine_step(g, live, 1, &e), 0);
+        assert_int_equal(engine_step(g, live, 1, 1, &e), 0);
         logprob[i] = s->logprob_sum - before;
     }
 }

@@ -224,7 +224,7 @@ static struct sequence regenerate(struct worker *w, int64_t c, int64_t n)
         sequence_free(&parent, w->generator_pages);
         REQUIRE(engine_restore(w->engine, &s) == 0, "no pages");
     }
-    while (s.n_tokens < n) REQUIRE(engine_step(w->engine, &one, 1, &e) == 0, "%s", e.text);
+    while (s.n_tokens < n) REQUIRE(engine_step(w->engine, &one, 1, 1, &e) == 0, "%s", e.text);
     return s;
 }
 

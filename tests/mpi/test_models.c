@@ -48,8 +48,8 @@ static void unload(struct loaded *m)
  * D]. */
 static void forward(struct model *m, const int32_t *ids, int64_t T, int64_t split, float *hidden)
 {
-    int32_t position[MAX_T], rows[MAX_T], prefix[4] = {0, 1, 2, 3}, own[4] = {4, 5, 6, 7};
-    for (int32_t t = 0; t < T; t++) position[t] = rows[t] = t;
+    int32_t position[MAX_T], prefix[4] = {0, 1, 2, 3}, own[4] = {4, 5, 6, 7};
+    for (int32_t t = 0; t < T; t++) position[t] = t;
     struct segment s = {
         .prefix_pages = prefix, .prefix_len = split, .own_pages = own, .n_rows = split};
     struct segment rest = s;
@@ -57,7 +57,8 @@ static void forward(struct model *m, const int32_t *ids, int64_t T, int64_t spli
     rest.n_rows = T - split;
     struct segment both[2] = {s, rest};
     struct batch batch = {ids, position, both, T, split < T ? 2 : 1};
-    model_forward(m, &batch, rows, T, hidden);
+    const void *device = model_run(m, &batch);
+    m->backend->ops->download(m->backend, hidden, device, (size_t)(T * m->arch.D) * sizeof *hidden);
 }
 
 /* All columns of the logits on every rank: [T, V]. */

@@ -281,10 +281,11 @@ static int64_t cut_blocks(const struct job *j, struct block *blocks, int64_t mos
     return n;
 }
 
-void cpu_attention(struct backend *b, float *out, const float *qkv, const struct kv_pool *kv,
-                   const struct batch *batch, const struct attention_params *p)
+void cpu_attention(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
+                   const struct attention_params *p)
 {
     struct cpu *cpu = cpu_of(b);
+    const struct batch *batch = cpu->batch;
     struct job j = {.out = out,
                     .qkv = qkv,
                     .kv = kv,

@@ -14,6 +14,7 @@ static void cpu_destroy(struct backend *b)
 {
     struct cpu *cpu = cpu_of(b);
     onednn_destroy(cpu->onednn);
+    steps_free(cpu->steps);
     free(cpu->gemm.p);
     free(cpu->attention.p);
     free(cpu->rows.p);
@@ -38,12 +39,16 @@ static const struct backend_ops cpu_ops = {
     .weight_destroy = cpu_weight_destroy,
     .weight_bytes = cpu_weight_bytes,
     .gemm = cpu_gemm,
+    .batch_begin = cpu_batch_begin,
+    .decode_begin = cpu_decode_begin,
+    .decode_draw = cpu_decode_draw,
+    .decode_advance = cpu_decode_advance,
+    .decode_end = cpu_decode_end,
+    .graph = cpu_graph,
     .embed = cpu_embed,
     .rmsnorm = cpu_rmsnorm,
     .residual_rmsnorm = cpu_residual_rmsnorm,
-    .add = cpu_add,
     .softcap = cpu_softcap,
-    .activate = cpu_activate,
     .glu = cpu_glu,
     .gather_rows = cpu_gather_rows,
     .kv_create = cpu_kv_create,
@@ -88,8 +93,12 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
     cpu->tile = tile_choose();
     struct comm *host = comm_split_node(tensor);
-    *b = (struct backend){
-        .ops = &cpu_ops, .tensor = tensor, .impl = cpu, .ranks_on_host = comm_size(host)};
+    *b = (struct backend){.ops = &cpu_ops,
+                          .tensor = tensor,
+                          .impl = cpu,
+                          .ranks_on_host = comm_size(host),
+                          .activation = DTYPE_ID_F32,
+                          .steps_ahead = 1};
     comm_destroy(host);
     b->threads = cpu->threads;
     b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;

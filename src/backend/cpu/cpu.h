@@ -38,7 +38,9 @@ void *scratch_need(struct scratch *s, size_t bytes); /* contents are lost when i
 struct cpu {
     int threads;
     tile_fn *tile;
-    struct onednn *onednn; /* owned; NULL: own tiles everywhere */
+    struct onednn *onednn;     /* owned; NULL: own tiles everywhere */
+    const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
+    struct steps *steps;       /* owned: a batch that advances (batch.c) */
     struct scratch gemm, attention, rows, ranks, sample, cut;
 };
 
@@ -87,26 +89,34 @@ FM_INLINE uint16_t bf16_round(float x)
 }
 
 /* ---- gemm.c ---- */
-void cpu_gemm(struct backend *b, float *out, const float *x, const struct weight *w,
-              const float *bias, int64_t T);
+void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
+              const struct weight *w, const float *bias, int64_t T);
+
+/* ---- batch.c ---- */
+void cpu_batch_begin(struct backend *b, const struct batch *batch);
+int64_t cpu_decode_begin(struct backend *b, const struct decode *decode);
+void cpu_decode_draw(struct backend *b, const float *logits, int64_t at, int64_t n,
+                     const struct sample_params *p);
+void cpu_decode_advance(struct backend *b);
+void cpu_decode_end(struct backend *b, int32_t *token, float *logprob);
+void cpu_graph(struct backend *b, uint64_t key, void (*body)(void *), void *arg);
+void steps_free(struct steps *s); /* accepts NULL */
 
 /* ---- norm.c ---- */
 void norm_row(float *out, const float *x, const float *w, int64_t n, float eps, float w_offset);
-void cpu_rmsnorm(struct backend *b, float *out, const float *x, const float *w, int64_t T,
-                 int64_t D, float eps, float w_offset);
-void cpu_residual_rmsnorm(struct backend *b, float *out, float *x, const float *delta,
+void cpu_rmsnorm(struct backend *b, void *out, enum dtype out_type, const float *x, const float *w,
+                 int64_t T, int64_t D, float eps, float w_offset);
+void cpu_residual_rmsnorm(struct backend *b, void *out, float *x, const float *delta,
                           const float *w, int64_t T, int64_t D, float eps, float w_offset);
 
 /* ---- rows.c ---- */
-void cpu_embed(struct backend *b, float *out, const void *table, const int32_t *token, int64_t T,
-               int64_t D, int64_t vocab_begin, int64_t rows, float scale);
-void cpu_add(struct backend *b, float *x, const float *delta, int64_t n);
+void cpu_embed(struct backend *b, float *out, const void *table, int64_t T, int64_t D,
+               int64_t vocab_begin, int64_t rows, float scale);
 void cpu_softcap(struct backend *b, float *x, int64_t n, float cap);
-void cpu_activate(struct backend *b, float *x, int64_t n, enum activation act);
-void cpu_glu(struct backend *b, float *out, const float *gate_up, int64_t T, int64_t F,
+void cpu_glu(struct backend *b, void *out, const void *gate_up, int64_t T, int64_t F,
              enum activation act);
-void cpu_gather_rows(struct backend *b, float *out, const float *x, const int32_t *rows, int64_t R,
-                     int64_t D);
+void cpu_gather_rows(struct backend *b, void *out, const void *x, const int32_t *rows, int64_t R,
+                     size_t row_bytes);
 
 /* ---- kv.c ---- */
 /* A page: [L][G] of { K transposed [E][16]; V [16][E rounded up to 16] }, f32. */
@@ -134,11 +144,11 @@ void cpu_kv_read(struct backend *b, const struct kv_pool *kv, int32_t page, void
 void cpu_kv_write(struct backend *b, struct kv_pool *kv, int32_t page, const void *host);
 
 /* ---- rope.c, attention.c ---- */
-void cpu_rope_kv_write(struct backend *b, float *qkv, struct kv_pool *kv, const struct batch *batch,
+void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
                        const struct attention_params *p, const float *rope, const float *q_norm,
                        const float *k_norm, float eps, float w_offset);
-void cpu_attention(struct backend *b, float *out, const float *qkv, const struct kv_pool *kv,
-                   const struct batch *batch, const struct attention_params *p);
+void cpu_attention(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
+                   const struct attention_params *p);
 
 /* ---- collective.c, sample.c ---- */
 void cpu_sum_ranks(struct backend *b, float *x, int64_t n);

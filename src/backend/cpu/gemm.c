@@ -98,10 +98,11 @@ static void gemm_by_tiles(struct cpu *cpu, const struct work *g)
     }
 }
 
-void cpu_gemm(struct backend *b, float *out, const float *x, const struct weight *w,
-              const float *bias, int64_t T)
+void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
+              const struct weight *w, const float *bias, int64_t T)
 {
     struct cpu *cpu = cpu_of(b);
+    ENSURE(out_type == DTYPE_ID_F32);
     if (T == 0) return;
     if (w->packed) {
         omp_set_num_threads(cpu->threads);

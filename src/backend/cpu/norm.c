@@ -39,21 +39,22 @@ void norm_row(float *out, const float *x, const float *w, int64_t n, float eps, 
     scale_row(out, x, w, n, r, w_offset);
 }
 
-void cpu_rmsnorm(struct backend *b, float *out, const float *x, const float *w, int64_t T,
-                 int64_t D, float eps, float w_offset)
+void cpu_rmsnorm(struct backend *b, void *out, enum dtype out_type, const float *x, const float *w,
+                 int64_t T, int64_t D, float eps, float w_offset)
 {
+    ENSURE(out_type == DTYPE_ID_F32);
     int threads = threads_for(cpu_of(b), T * D);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < T; t++) norm_row(out + t * D, x + t * D, w, D, eps, w_offset);
+    for (int64_t t = 0; t < T; t++) norm_row((float *)out + t * D, x + t * D, w, D, eps, w_offset);
 }
 
-void cpu_residual_rmsnorm(struct backend *b, float *out, float *x, const float *delta,
+void cpu_residual_rmsnorm(struct backend *b, void *out, float *x, const float *delta,
                           const float *w, int64_t T, int64_t D, float eps, float w_offset)
 {
     int threads = threads_for(cpu_of(b), T * D);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < T; t++) {
         add_row(x + t * D, delta + t * D, D);
-        norm_row(out + t * D, x + t * D, w, D, eps, w_offset);
+        norm_row((float *)out + t * D, x + t * D, w, D, eps, w_offset);
     }
 }

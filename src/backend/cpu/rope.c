@@ -50,15 +50,16 @@ static void write_token(float *row, struct kv_pool *kv, const struct segment *g,
     }
 }
 
-void cpu_rope_kv_write(struct backend *b, float *qkv, struct kv_pool *kv, const struct batch *batch,
+void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
                        const struct attention_params *p, const float *rope, const float *q_norm,
                        const float *k_norm, float eps, float w_offset)
 {
+    const struct batch *batch = cpu_of(b)->batch;
     const int32_t *segment_of = batch_segments(cpu_of(b), batch);
     int64_t stride = (p->H + 2 * p->G) * p->E;
     int threads = threads_for(cpu_of(b), batch->T * stride);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < batch->T; t++)
-        write_token(qkv + t * stride, kv, &batch->segments[segment_of[t]], batch->position[t], p,
-                    rope, q_norm, k_norm, eps, w_offset);
+        write_token((float *)qkv + t * stride, kv, &batch->segments[segment_of[t]],
+                    batch->position[t], p, rope, q_norm, k_norm, eps, w_offset);
 }

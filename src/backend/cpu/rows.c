@@ -1,4 +1,4 @@
-/* Ops on rows and single numbers: embedding, gathering, residual, activations. */
+/* Ops on rows and single numbers: embedding, gathering, activations. */
 #include "backend/cpu/cpu.h"
 
 #include "base/fmath.h"
@@ -13,10 +13,11 @@ CPU_CLONES static void scale_span(float *x, int64_t n, float scale)
     for (int64_t i = 0; i < n; i++) x[i] *= scale;
 }
 
-void cpu_embed(struct backend *b, float *out, const void *table, const int32_t *token, int64_t T,
-               int64_t D, int64_t vocab_begin, int64_t rows, float scale)
+void cpu_embed(struct backend *b, float *out, const void *table, int64_t T, int64_t D,
+               int64_t vocab_begin, int64_t rows, float scale)
 {
     const char *bytes = table;
+    const int32_t *token = cpu_of(b)->batch->token;
     size_t row_bytes = (size_t)D * dtype_bytes(b->dtype);
     int threads = threads_for(cpu_of(b), T * D);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -31,17 +32,13 @@ void cpu_embed(struct backend *b, float *out, const void *table, const int32_t *
     }
 }
 
-void cpu_gather_rows(struct backend *b, float *out, const float *x, const int32_t *rows, int64_t R,
-                     int64_t D)
+void cpu_gather_rows(struct backend *b, void *out, const void *x, const int32_t *rows, int64_t R,
+                     size_t row_bytes)
 {
     (void)b;
-    for (int64_t r = 0; r < R; r++) memcpy(out + r * D, x + rows[r] * D, (size_t)D * sizeof *out);
-}
-
-CPU_CLONES static void add_span(float *x, const float *delta, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) x[i] += delta[i];
+    for (int64_t r = 0; r < R; r++)
+        memcpy((char *)out + (size_t)r * row_bytes, (const char *)x + (size_t)rows[r] * row_bytes,
+               row_bytes);
 }
 
 CPU_CLONES static void softcap_span(float *x, int64_t n, float cap)
@@ -85,13 +82,6 @@ CPU_CLONES static void multiply_span(float *x, const float *y, int64_t n)
     for (int64_t i = 0; i < n; i++) x[i] *= y[i];
 }
 
-void cpu_add(struct backend *b, float *x, const float *delta, int64_t n)
-{
-    int threads = threads_for(cpu_of(b), n);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < n; i += SPAN) add_span(x + i, delta + i, n - i < SPAN ? n - i : SPAN);
-}
-
 void cpu_softcap(struct backend *b, float *x, int64_t n, float cap)
 {
     int threads = threads_for(cpu_of(b), 4 * n);
@@ -99,24 +89,18 @@ void cpu_softcap(struct backend *b, float *x, int64_t n, float cap)
     for (int64_t i = 0; i < n; i += SPAN) softcap_span(x + i, n - i < SPAN ? n - i : SPAN, cap);
 }
 
-void cpu_activate(struct backend *b, float *x, int64_t n, enum activation act)
-{
-    int threads = threads_for(cpu_of(b), 4 * n);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < n; i += SPAN) activate_span(x + i, n - i < SPAN ? n - i : SPAN, act);
-}
-
-void cpu_glu(struct backend *b, float *out, const float *gate_up, int64_t T, int64_t F,
+void cpu_glu(struct backend *b, void *out, const void *gate_up, int64_t T, int64_t F,
              enum activation act)
 {
+    const float *in = gate_up;
     int64_t pieces = (F + SPAN - 1) / SPAN;
     int threads = threads_for(cpu_of(b), 4 * T * F);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < T * pieces; i++) {
         int64_t t = i / pieces, f = i % pieces * SPAN, n = F - f < SPAN ? F - f : SPAN;
-        float *piece = out + t * F + f;
-        memcpy(piece, gate_up + t * 2 * F + f, (size_t)n * sizeof *piece);
+        float *piece = (float *)out + t * F + f;
+        memcpy(piece, in + t * 2 * F + f, (size_t)n * sizeof *piece);
         activate_span(piece, n, act);
-        multiply_span(piece, gate_up + t * 2 * F + F + f, n);
+        multiply_span(piece, in + t * 2 * F + F + f, n);
     }
 }
