@@ -246,11 +246,12 @@ static int put_all(struct export *x, struct err *e)
 {
     x->ids_only = result_is_ids_only(&x->r);
     declare_columns(x);
-    for (int64_t i = 0; i < x->r.n_prompts; i++) {
+    int rc = 0;
+    for (int64_t i = 0; i < x->r.n_prompts && rc == 0; i++) {
         int64_t row = x->r.order[i];
-        if (trace_prompts(x->r.file)[row].status == PROMPT_OK) TRY(put_prompt(x, row, e));
+        if (trace_prompts(x->r.file)[row].status == PROMPT_OK) rc = put_prompt(x, row, e);
     }
-    return 0;
+    return rc;
 }
 
 int export_file(const char *path, const struct export_options *o, FILE *out, struct err *e)

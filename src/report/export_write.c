@@ -1,6 +1,7 @@
 #include "report/export_write.h"
 
 #include "base/mem.h"
+#include "report/export.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -105,6 +106,12 @@ static void put_row(struct export_writer *w, json_t *o)
 
 /* ---- all ---- */
 
+static int unwritten(const struct export_writer *w, struct err *e)
+{
+    err_set(e, "cannot write %s: %s", w->path ? w->path : "the output", strerror(errno));
+    return EXPORT_UNWRITTEN;
+}
+
 int export_write(struct export_writer *w, json_t *o, struct err *e)
 {
     switch (w->format) {
@@ -122,9 +129,7 @@ int export_write(struct export_writer *w, json_t *o, struct err *e)
     }
     w->n++;
     json_decref(o);
-    return ferror(w->file)
-               ? err_set(e, "cannot write %s: %s", w->tmp ? w->tmp : "the output", strerror(errno))
-               : 0;
+    return ferror(w->file) ? unwritten(w, e) : 0;
 }
 
 static int finish(struct export_writer *w, struct err *e)
@@ -134,9 +139,7 @@ static int finish(struct export_writer *w, struct err *e)
     if (written && w->tmp) written = fsync(fileno(w->file)) == 0;
     if (w->tmp && fclose(w->file) != 0) written = false;
     if (written && w->tmp) written = rename(w->tmp, w->path) == 0;
-    return written ? 0
-                   : err_set(e, "cannot write %s: %s", w->path ? w->path : "the output",
-                             strerror(errno));
+    return written ? 0 : unwritten(w, e);
 }
 
 int export_end(struct export_writer *w, int rc, struct err *e)

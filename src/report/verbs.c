@@ -32,12 +32,16 @@ static int agree(struct comm *world, int rc, struct err *e)
 /* What is on stdout must have arrived somewhere. */
 static int end(struct comm *world, int rc, struct err *e)
 {
-    if (agree(world, rc, e) < 0) {
+    bool unwritten = rc == EXPORT_UNWRITTEN;
+    if (agree(world, unwritten ? 0 : rc, e) < 0) {
         log0(LOG_ERROR, "%s", e->text);
         return EXIT_BAD_INPUT;
     }
-    rc = fflush(stdout) != 0 ? err_set(e, "cannot write the output: %s", strerror(errno)) : 0;
-    if (agree(world, rc, e) == 0) return EXIT_DONE;
+    if (!unwritten && (fflush(stdout) != 0 || ferror(stdout))) {
+        err_set(e, "cannot write the output: %s", strerror(errno));
+        unwritten = true;
+    }
+    if (agree(world, unwritten ? -1 : 0, e) == 0) return EXIT_DONE;
     log0(LOG_ERROR, "%s", e->text);
     return EXIT_FAILED;
 }

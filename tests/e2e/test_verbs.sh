@@ -78,6 +78,23 @@ refused "element 1 is not a token id" score bare_rm <<<'{"prompt_ids": [1, 99], 
 refused "context holds 256" score bare_rm <<<"{\"prompt_ids\": [1$(printf ', 1%.0s' {1..300})], \"response_ids\": []}"
 refused "the prompt is empty" score bare_rm <<<'{"prompt_ids": [], "response_ids": [1]}'
 
+# unwritten COMMAND...: exit status 1, since the input was good and the output is lost.
+unwritten() {
+    local rc=0
+    (trap '' XFSZ && ulimit -f 1 && exec "$SPECREJ" "$@") 2>err || rc=$?
+    [ $rc = 1 ] || { echo "FAIL: status $rc, not 1, without room for the output: $*" && cat err && exit 1; }
+    grep -q "cannot write" err || { echo "FAIL: no word of the output: $*" && cat err && exit 1; }
+}
+if [ -c /dev/full ]; then
+    for form in jsonl alpaca_eval csv; do unwritten export same.h5 --format $form >/dev/full; done
+    unwritten inspect same.h5 >/dev/full
+    unwritten report same.h5 >/dev/full
+    unwritten tokenize same >/dev/full <<<"text"
+    unwritten score same --template chatml >/dev/full <<<"$line"
+fi
+unwritten export same.h5 --pick all -o limited.jsonl
+[ ! -e limited.jsonl ] && [ ! -e limited.jsonl.tmp ]
+
 # Without the dataset: fields are left out with a warning; what needs the prompts says so.
 mv prompts.jsonl away.jsonl
 "$SPECREJ" export same.h5 >out 2>err
