@@ -19,6 +19,7 @@
  * Ops are issued in order and may run later; download, decode_end, sample and logprob wait. */
 #pragma once
 
+#include "backend/types.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "comm/comm.h"
@@ -27,9 +28,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAGE_TOKENS 16 /* tokens of a KV page */
-
-enum dtype { DTYPE_NONE, DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16 };
 size_t dtype_bytes(enum dtype d);
 const char *dtype_name(enum dtype d);
 /* Exact widening of n numbers. */
@@ -79,8 +77,6 @@ struct attention_params {
     float softcap;  /* 0: none; else cap * tanh(s / cap) */
     int64_t window; /* 0: none; else key j is seen from i when i - j < window */
 };
-
-enum activation { ACT_SILU, ACT_GELU_TANH, ACT_RELU };
 
 struct sample_params {
     float temperature;   /* 0: greedy (ties by lower id) */

@@ -1,0 +1,96 @@
+/* The launchers: what host code of the CUDA backend calls.  Each enqueues on `stream`, reads and
+ * writes device memory only, allocates nothing, and returns cudaGetLastError(); a launch's grid
+ * depends on the arguments given here alone, so that every launcher can be recorded in a graph.
+ *
+ * Shape letters are those of backend/backend.h, as are the meaning of each op and the promise that
+ * a row's bits depend on that row alone.  `act` buffers hold numbers of `enum dtype act`; every sum
+ * runs in f32 (or wider) in one fixed order, and no kernel uses floating-point atomics.  Kernels
+ * are compiled without contraction: a fused multiply-add is written fmaf. */
+#pragma once
+
+#include "backend/types.h"
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* `struct segment` on the device: page lists are places in one array. */
+struct k_segment {
+    int32_t prefix_at;  /* pages[prefix_at ...): the prefix */
+    int32_t prefix_len; /* tokens */
+    int32_t own_at;     /* pages[own_at ...): own tokens, -1: none */
+    int32_t row, n_rows;
+};
+
+/* `struct batch` on the device; pointers stay the same from step to step, contents change. */
+struct k_batch {
+    const int32_t *token;             /* [T] */
+    const int32_t *position;          /* [T] */
+    const int32_t *segment_of;        /* [T]; -1: padding, whose results mean nothing */
+    const struct k_segment *segments; /* [S] */
+    const int32_t *pages;
+    int32_t T, S;
+};
+
+/* KV pages of one layer: K and V of page p, kv head g, token t, column e at
+ * [((p * 2 + (0: K, 1: V)) * G + g) * PAGE_TOKENS + t) * E + e], of type act. */
+struct k_attention {
+    int32_t H, G, E;
+    float scale, softcap; /* softcap 0: none */
+    int32_t window;       /* 0: none */
+};
+
+/* ---- embed.cu ---- */
+cudaError_t k_embed(float *out, const void *table, enum dtype table_type, struct k_batch batch,
+                    int64_t D, int64_t vocab_begin, int64_t rows, float scale, cudaStream_t stream);
+
+/* ---- rmsnorm.cu ---- */
+cudaError_t k_rmsnorm(void *out, enum dtype out_type, const float *x, const float *w, int64_t T,
+                      int64_t D, float eps, float w_offset, cudaStream_t stream);
+cudaError_t k_residual_rmsnorm(void *out, enum dtype out_type, float *x, const float *delta,
+                               const float *w, int64_t T, int64_t D, float eps, float w_offset,
+                               cudaStream_t stream);
+
+/* ---- glu.cu, softcap.cu, gather_rows.cu ---- */
+cudaError_t k_glu(void *out, const void *gate_up, enum dtype act, int64_t T, int64_t F,
+                  enum activation activation, cudaStream_t stream);
+cudaError_t k_softcap(float *x, int64_t n, float cap, cudaStream_t stream);
+/* rows [R]: device memory */
+cudaError_t k_gather_rows(void *out, const void *x, const int32_t *rows, int64_t R,
+                          size_t row_bytes, cudaStream_t stream);
+
+/* ---- bias.cu: what a GEMM without an epilogue leaves to do; x [T, N] of x_type += bias [N] ----
+ */
+cudaError_t k_add_bias(void *x, enum dtype x_type, const float *bias, int64_t T, int64_t N,
+                       cudaStream_t stream);
+
+/* ---- rope_kv_write.cu ---- */
+/* kv_layer: the layer's pages.  rope [positions, E/2, 2].  q_norm, k_norm: [E] or NULL. */
+cudaError_t k_rope_kv_write(void *qkv, void *kv_layer, enum dtype act, struct k_batch batch,
+                            struct k_attention p, const float *rope, const float *q_norm,
+                            const float *k_norm, float eps, float w_offset, cudaStream_t stream);
+
+/* ---- attention.cu: see kernels/attention.h ---- */
+
+/* ---- kv_copy.cu: a page, all layers; layers lie layer_bytes apart ---- */
+cudaError_t k_kv_copy(void *kv, int64_t L, size_t layer_bytes, size_t page_bytes, int32_t dst,
+                      int32_t src, cudaStream_t stream);
+
+/* ---- sum_ranks.cu: x [n] = parts [P, n] summed in rank order ---- */
+cudaError_t k_sum_ranks(float *x, const float *parts, int P, int64_t n, cudaStream_t stream);
+
+/* ---- sampling: see kernels/sample.h ---- */
+
+/* ---- advance.cu: the next step's batch from what was drawn ---- */
+/* token[s] = drawn[s] (0 where negative), position[s]++, draw_position[s]++ for s < S. */
+cudaError_t k_advance(int32_t *token, int32_t *position, uint32_t *draw_position,
+                      const int32_t *drawn, int64_t S, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
