@@ -19,7 +19,8 @@ refused() {
         status=$?
         [ $status = 2 ] || fail "status $status, not 2, on $n ranks: $*"
         [ "$(grep -c "^specrej: error: " log)" = 1 ] || fail "not one message on $n ranks: $*"
-        [ "$n" -gt 1 ] || [ "$(wc -l <log)" = 1 ] || fail "more than one line: $*"
+        # Where there is no /sys, as in some containers, hwloc says so.
+        [ "$n" -gt 1 ] || [ "$(grep -vc '^\[hwloc/' log)" = 1 ] || fail "more than one line: $*"
         grep -q "^specrej: error: .*$pattern" log || fail "the message does not have '$pattern': $*"
         [ $((SECONDS - began)) -lt 20 ] || fail "it took $((SECONDS - began)) s: $*"
         [ ! -e bad.h5 ] || fail "a result file was made: $*"
