@@ -166,6 +166,7 @@ void model_count(struct model *m, int64_t rows, double keys)
 const void *model_run(struct model *m, const struct batch *batch)
 {
     double keys = 0;
+    if (m->poll) m->poll(m->poll_arg);
     for (int64_t t = 0; t < batch->T; t++) keys += (double)(batch->position[t] + 1);
     model_count(m, batch->T, keys);
     m->backend->ops->batch_begin(m->backend, batch);

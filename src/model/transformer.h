@@ -24,6 +24,9 @@ struct model {
     int64_t max_rows;      /* rows of one forward; longer steps are sliced by the caller */
     void *scratch[8];      /* activation arena, taken once (transformer.c names the parts) */
     struct model_stats stats;
+    void (*poll)(void *arg); /* called before each model_run: a long prefill or scoring must not
+                                keep others waiting.  May be NULL. */
+    void *poll_arg;
 };
 
 /* Set up scratch, rope table and the KV pool for a loaded model.  weights must be there. */

@@ -255,7 +255,8 @@ static void work(struct coordinator *c)
     bool first = comm_rank(world_of(c)) == 0;
     bool together = c->job.parallel.split == SPLIT_CANDIDATES;
     c->worker.poll = first ? poll_first : poll_other;
-    c->worker.poll_arg = c;
+    c->worker.poll_arg = c->worker.generator.poll_arg = c->worker.reward.poll_arg = c;
+    c->worker.generator.poll = c->worker.reward.poll = c->worker.poll;
     c->worker.start_ns = (int64_t)(c->start_s * 1e9);
     c->groups_working = together ? 0 : c->worker.grid.n_groups - 1;
     if (together || c->worker.grid.group_index == 0)

@@ -54,7 +54,8 @@ struct worker {
     int64_t live_now, tokens_now; /* live candidates of this group, tokens that it drew so far: for
                                      the progress line */
 
-    /* Called between steps: rank 0 serves the other groups here.  May be NULL. */
+    /* Called between steps and forward passes: rank 0 serves the other groups here.  May be NULL.
+     */
     void (*poll)(void *arg);
     void *poll_arg;
     /* Set by poll, 0: go on.  Leave the current prompt uncommitted at the next opportunity, on all
