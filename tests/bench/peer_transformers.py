@@ -1,0 +1,106 @@
+"""The same work by Hugging Face transformers, for a comparison on the same machine in the same hour.
+
+    peer_transformers.py decode CONFIG_FOLDER [options] B...   one prompt, B samples of it
+    peer_transformers.py round CONFIG_FOLDER [options] B...    what a round costs the way the paper's code does it
+
+decode: generate(num_return_sequences=B), which computes and keeps the prompt's KV once for every sample.
+round:  after a rejection B texts of prompt + new tokens go through the generator again (its KV is computed anew) and,
+        at every round, through the reward model from the first token; CONFIG_FOLDER is the shape of both.
+Weights are random, of the shape in CONFIG_FOLDER/config.json.  One CSV line per B and measurement, median of --repeat
+runs.  Needs torch and transformers, which specrej does not.
+"""
+import argparse
+import statistics
+import sys
+import time
+
+DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+
+
+def parse():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", choices=["decode", "round"])
+    p.add_argument("config", help="folder with a config.json")
+    p.add_argument("batch", type=int, nargs="+", metavar="B")
+    p.add_argument("--prompt", type=int, default=256, help="tokens of the prompt")
+    p.add_argument("--new", type=int, default=128, help="tokens that every sample has, or gets")
+    p.add_argument("--dtype", choices=DTYPES, default="f32")
+    p.add_argument("--device", default="cpu", help="cpu or cuda")
+    p.add_argument("--attention", default="sdpa", help="transformers' attn_implementation")
+    p.add_argument("--threads", type=int, default=0, help="of the CPU; 0: torch's choice")
+    p.add_argument("--repeat", type=int, default=5)
+    return p.parse_args()
+
+
+def load(torch, transformers, o):
+    config = transformers.AutoConfig.from_pretrained(o.config)
+    torch.manual_seed(0)
+    with torch.device(o.device):
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, DTYPES[o.dtype]), attn_implementation=o.attention)
+    return model.eval()
+
+
+def timed(torch, o, work):
+    """Median seconds of --repeat runs after one that does not count."""
+    times = []
+    for run in range(o.repeat + 1):
+        if o.device != "cpu":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        if o.device != "cpu":
+            torch.cuda.synchronize()
+        if run:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def decode(torch, model, o, samples):
+    """Seconds until all samples have 1 token, and until they have --new + 1 tokens."""
+    ids = (torch.arange(o.prompt, device=o.device) * 7919 + 3).remainder(model.config.vocab_size)[None]
+
+    def generate(n):
+        model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=50, top_p=1.0,
+                       num_return_sequences=samples, min_new_tokens=n, max_new_tokens=n, pad_token_id=0)
+
+    first = timed(torch, o, lambda: generate(1))
+    return first, timed(torch, o, lambda: generate(o.new + 1))
+
+
+def one_round(torch, model, o, samples):
+    """Seconds to compute the KV of all samples anew, and to run their texts through a second model of that shape."""
+    ids = torch.randint(0, model.config.vocab_size, (samples, o.prompt + o.new), device=o.device)
+    again = timed(torch, o, lambda: model(ids, use_cache=True, logits_to_keep=1))
+    return again, timed(torch, o, lambda: model.model(ids, use_cache=False))
+
+
+def main():
+    o = parse()
+    try:
+        import torch
+        import transformers
+    except ImportError as e:
+        sys.exit(f"peer_transformers.py: {e}; pip install torch transformers")
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    model = load(torch, transformers, o)
+    device = "cpu" if o.device == "cpu" else torch.cuda.get_device_name()
+    print(f"# transformers {transformers.__version__}, torch {torch.__version__}, {device}, {o.dtype}, {o.attention}, "
+          f"{torch.get_num_threads()} threads, {o.config}")
+    print("B,P,T,prefill_ms,step_ms,tok_s" if o.what == "decode" else "B,P,T,prefill_again_ms,score_ms,tok_s")
+    with torch.inference_mode():
+        for samples in o.batch:
+            try:
+                measure = decode if o.what == "decode" else one_round
+                first, second = measure(torch, model, o, samples)
+            except torch.OutOfMemoryError:
+                print(f"{samples},{o.prompt},{o.new},,,out of memory")
+                continue
+            step = (second - first) / o.new if o.what == "decode" else second
+            tokens = samples if o.what == "decode" else samples * (o.prompt + o.new)
+            print(f"{samples},{o.prompt},{o.new},{first * 1e3:.2f},{step * 1e3:.3f},{tokens / step:.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
