@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,25 +29,41 @@ struct policy policy_of_job(const struct job *j)
     return policy_create(kind, &c);
 }
 
+/* Groups that share a prompt and decide each for itself have equal shares of its budget. */
+static int64_t shares(const struct worker *w, const struct policy *p)
+{
+    bool divided = w->job->parallel.split == SPLIT_CANDIDATES && !p->ops->lockstep;
+    return divided ? w->grid.n_groups : 1;
+}
+
+/* Every share must hold one candidate. */
+static int check_budget(const struct worker *w, int64_t n_shares, int64_t prompt_tokens,
+                        struct err *e)
+{
+    int64_t max_new = w->job->sampling.max_new_tokens;
+    int64_t need = pages_of(prompt_tokens) + n_shares * pages_of(max_new);
+    if (w->budget_pages >= need) return 0;
+    char whose[64] = "";
+    if (n_shares > 1)
+        snprintf(whose, sizeof whose, " for each of the %lld groups", (long long)n_shares);
+    return err_set(e,
+                   "budget_tokens %lld cannot hold one candidate of %lld prompt + %lld new "
+                   "tokens%s; raise it to %lld",
+                   (long long)(w->budget_pages * PAGE_TOKENS), (long long)prompt_tokens,
+                   (long long)max_new, whose, (long long)(need * PAGE_TOKENS));
+}
+
 int64_t prompt_candidates(const struct worker *w, int64_t prompt_tokens, struct err *e)
 {
     const struct job *j = w->job;
+    struct policy policy = policy_of_job(j);
     int64_t max_new = j->sampling.max_new_tokens;
     int64_t room = w->budget_pages - pages_of(prompt_tokens);
-    if (room < pages_of(max_new)) {
-        err_set(e,
-                "budget_tokens %lld cannot hold one candidate of %lld prompt + %lld new tokens; "
-                "raise it to %lld",
-                (long long)(w->budget_pages * PAGE_TOKENS), (long long)prompt_tokens,
-                (long long)max_new,
-                (long long)((pages_of(prompt_tokens) + pages_of(max_new)) * PAGE_TOKENS));
-        return 0;
-    }
+    if (check_budget(w, shares(w, &policy), prompt_tokens, e) < 0) return 0;
     int64_t first = j->min_round_tokens < max_new ? j->min_round_tokens : max_new;
     int64_t most = room / pages_of(first);
     if (j->n == 0) return most < j->n_max ? most : j->n_max;
-    bool rejects = policy_of_job(j).ops->lockstep;
-    if (rejects && j->n > most) {
+    if (policy.ops->lockstep && j->n > most) {
         err_set(e,
                 "n %lld cannot reach min_round_tokens %lld within budget_tokens %lld; the largest "
                 "n that does is %lld",
@@ -80,13 +97,7 @@ static int begin(struct prompt_state *st)
     st->policy.config.n = n;
     policy_actions_init(&st->actions, n);
     st->prompt_pages = pages_of(in->n_ids);
-    int64_t room = w->budget_pages - st->prompt_pages;
-    bool divided = st->w->job->parallel.split == SPLIT_CANDIDATES && !st->policy.ops->lockstep;
-    st->own_budget = divided ? room / w->grid.n_groups : room;
-    if (st->own_budget < pages_of(w->job->sampling.max_new_tokens))
-        return err_set(
-            &st->error,
-            "a group's share of budget_tokens cannot hold one candidate; raise budget_tokens");
+    st->own_budget = (w->budget_pages - st->prompt_pages) / shares(w, &st->policy);
     TRY(engine_begin(w->engine, in->index, in->ids, in->n_ids, &st->error));
     if (!w->reward_is_self)
         TRY(scorer_begin(w->scorer, in->reward_ids, in->n_reward_ids, in->closing_ids,

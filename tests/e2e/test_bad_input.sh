@@ -134,6 +134,16 @@ refuses "tokenizer.json" dataset.path=text.jsonl
 # ---- memory ----
 refuses "budget_tokens 16 .*raise it" budget_tokens=16
 refuses "n 64 .*budget_tokens 512.*largest" n=64 method=speculative_rejection budget_tokens=512 sampling.max_new_tokens=96
+if has_mpi; then # Best-of-N in groups: each has its share of the budget
+    echo '{"prompt_ids": [5, 6, 7]}' >short.jsonl
+    shared=(dataset.path=short.jsonl parallel.split=candidates n=4 sampling.max_new_tokens=32)
+    start 1 bad.h5 "${shared[@]}" budget_tokens=64
+    ranks=(2)
+    refused "budget_tokens 64 .*each of the 2 groups; raise it to 80" "${command[@]}"
+    ranks=(1 2)
+    run 2 shared.h5 "${shared[@]}" budget_tokens=80
+    [ "$("$COMPARE_RESULTS" verify shared.h5)" = 1 ] || fail "budget_tokens 80 does not do"
+fi
 
 # ---- output ----
 start 1 /proc/bad.h5 "${small[@]}"
