@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHANGED "%s: self-test: the anchor's bits changed %s; results would not be reproducible"
+
 #define MAX_PREFIX 37
 #define MAX_OWN    21
 #define MAX_OTHERS 40
@@ -46,15 +48,21 @@ static size_t row_bytes(const struct trial *t)
     return (size_t)t->m->arch.D * dtype_bytes(t->m->backend->activation);
 }
 
-/* Run what was added; hidden state of row `row` into out [D] act. */
-static void run(struct trial *t, int64_t row, char *out)
+/* Run what was added; its hidden states. */
+static const void *run(struct trial *t)
 {
     struct batch batch = {
         .token = t->token, .position = t->position, .segments = t->segments, .T = t->T, .S = t->S};
-    struct backend *b = t->m->backend;
     const void *hidden = model_run(t->m, &batch);
-    b->ops->download(b, out, model_row(t->m, hidden, row), row_bytes(t));
     t->T = t->S = 0;
+    return hidden;
+}
+
+/* The same; the hidden state of row `row` into out [D] act. */
+static void run_row(struct trial *t, int64_t row, char *out)
+{
+    struct backend *b = t->m->backend;
+    b->ops->download(b, out, model_row(t->m, run(t), row), row_bytes(t));
 }
 
 static void own_in_chunks(struct trial *t, int64_t s, int64_t chunk, char *out)
@@ -62,7 +70,7 @@ static void own_in_chunks(struct trial *t, int64_t s, int64_t chunk, char *out)
     for (int64_t at = 0; at < t->n_own; at += chunk) {
         int64_t n = t->n_own - at < chunk ? t->n_own - at : chunk;
         add(t, s, at, n);
-        run(t, n - 1, out);
+        run_row(t, n - 1, out);
     }
 }
 
@@ -70,9 +78,7 @@ static int compare(const struct trial *t, const char *want, const char *got, con
                    const char *how, struct err *e)
 {
     if (memcmp(want, got, row_bytes(t)) == 0) return 0;
-    return err_set(e,
-                   "%s: self-test: the anchor's bits changed %s; results would not be reproducible",
-                   name, how);
+    return err_set(e, CHANGED, name, how);
 }
 
 /* The last own token of every sequence in one step, the anchor at `place`. */
@@ -80,7 +86,56 @@ static void step_together(struct trial *t, int64_t place, char *out)
 {
     int64_t other = 1;
     for (int64_t i = 0; i <= t->n_others; i++) add(t, i == place ? 0 : other++, t->n_own - 1, 1);
-    run(t, place, out);
+    run_row(t, place, out);
+}
+
+#define HEAD_ROWS 8
+
+/* Logits of the anchor's row, the last of `rows`, into out, and the token drawn from them. */
+static void draw_anchor(const struct trial *t, const void *hidden, int64_t rows, float *logits,
+                        float *out, int32_t *token, float *logprob)
+{
+    struct model *m = t->m;
+    struct backend *b = m->backend;
+    struct sample_params p = {.temperature = 1, .top_k = 50, .top_p = 0.9f, .V = m->arch.V};
+    p.vocab_begin = m->shard.vocab_begin;
+    p.V_local = m->shard.V_local;
+    struct draw draws[HEAD_ROWS];
+    int32_t tokens[HEAD_ROWS];
+    float logprobs[HEAD_ROWS];
+    for (int64_t i = 0; i < rows; i++) draws[i] = (struct draw){.candidate = (uint32_t)(rows - i)};
+    model_logits(m, hidden, rows, logits);
+    b->ops->download(b, out, logits + (rows - 1) * p.V_local, (size_t)p.V_local * sizeof *out);
+    b->ops->sample(b, logits, rows, &p, draws, tokens, logprobs);
+    *token = tokens[rows - 1];
+    *logprob = logprobs[rows - 1];
+}
+
+/* The vocabulary projection and the draw, alone and behind other rows. */
+static int head_trial(struct trial *t, const char *name, struct hash *fingerprint, struct err *e)
+{
+    struct model *m = t->m;
+    struct backend *b = m->backend;
+    if (!m->weights.lm_head) return 0;
+    int64_t rows = t->n_others < HEAD_ROWS - 1 ? t->n_others + 1 : HEAD_ROWS;
+    size_t row_bytes = (size_t)m->shard.V_local * sizeof(float);
+    float *logits = b->ops->alloc(b, (size_t)rows * row_bytes), *host = mem_calloc(2, row_bytes);
+    float *together = host, *alone = host + m->shard.V_local, logprob[2];
+    int32_t token[2];
+    ENSURE(logits);
+    for (int64_t s = rows - 1; s >= 0; s--) add(t, s, t->n_own - 1, 1);
+    const void *hidden = run(t);
+    draw_anchor(t, hidden, rows, logits, together, &token[0], &logprob[0]);
+    draw_anchor(t, model_row(m, hidden, rows - 1), 1, logits, alone, &token[1], &logprob[1]);
+    int rc = 0;
+    if (memcmp(together, alone, row_bytes) != 0 || token[0] != token[1] ||
+        memcmp(&logprob[0], &logprob[1], sizeof *logprob) != 0)
+        rc = err_set(e, CHANGED, name, "in the vocabulary projection among other rows");
+    hash_add(fingerprint, &token[0], sizeof *token); /* the same on every rank */
+    hash_add(fingerprint, &logprob[0], sizeof *logprob);
+    b->ops->free(b, logits);
+    free(host);
+    return rc;
 }
 
 static int trials(struct trial *t, const char *name, struct hash *fingerprint, struct err *e)
@@ -88,13 +143,13 @@ static int trials(struct trial *t, const char *name, struct hash *fingerprint, s
     int64_t half = (t->n_prefix + 1) / 2;
     char *anchor = t->host, *other = t->host + row_bytes(t);
     add(t, -1, 0, t->n_prefix);
-    run(t, t->n_prefix - 1, anchor);
+    run_row(t, t->n_prefix - 1, anchor);
     hash_add(fingerprint, anchor, row_bytes(t));
     add(t, -1, 0, half);
-    run(t, 0, other);
+    run_row(t, 0, other);
     if (half < t->n_prefix) {
         add(t, -1, half, t->n_prefix - half);
-        run(t, t->n_prefix - half - 1, other);
+        run_row(t, t->n_prefix - half - 1, other);
         TRY(compare(t, anchor, other, name, "when the prompt was computed in two parts", e));
     }
     own_in_chunks(t, 0, 1, anchor);
@@ -106,7 +161,7 @@ static int trials(struct trial *t, const char *name, struct hash *fingerprint, s
         step_together(t, place, other);
         TRY(compare(t, anchor, other, name, "among other sequences", e));
     }
-    return 0;
+    return head_trial(t, name, fingerprint, e);
 }
 
 int selftest_run(struct model *m, struct kvcache *k, const char *name, struct hash *fingerprint,

@@ -1,5 +1,6 @@
 /* The start-up proof of batch invariance: an anchor sequence through the real model, alone, in
- * chunks, and among other sequences at several places, compared bit for bit. */
+ * chunks, and among other sequences at several places, compared bit for bit; then its logits and
+ * the token drawn from them. */
 #pragma once
 
 #include "base/hash.h"
