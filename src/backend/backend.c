@@ -66,6 +66,51 @@ void dtype_widen(float *out, const void *in, enum dtype from, size_t n)
     }
 }
 
+static uint32_t to_bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+static uint16_t bf16_narrow(float x)
+{
+    uint32_t u = to_bits(x);
+    if (x != x) return (uint16_t)(u >> 16 | 0x40u);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+static uint16_t f16_narrow(float x)
+{
+    uint32_t u = to_bits(x), sign = u >> 16 & 0x8000u, magnitude = u & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+    if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* 65520 and more */
+    if (magnitude < 0x38800000u) { /* below 2^-14: the sum's last bit is worth 2^-24 */
+        float shifted = from_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (to_bits(shifted) - 0x3f000000u));
+    }
+    uint32_t near = magnitude - 0x38000000u;
+    return (uint16_t)(sign | (near + 0xfffu + (near >> 13 & 1u)) >> 13);
+}
+
+void dtype_narrow(void *out, const float *in, enum dtype to, size_t n)
+{
+    uint16_t *half = out;
+    switch (to) {
+    case DTYPE_ID_F32:
+        memcpy(out, in, n * sizeof *in);
+        break;
+    case DTYPE_ID_BF16:
+        for (size_t i = 0; i < n; i++) half[i] = bf16_narrow(in[i]);
+        break;
+    case DTYPE_ID_F16:
+        for (size_t i = 0; i < n; i++) half[i] = f16_narrow(in[i]);
+        break;
+    case DTYPE_NONE:
+        DIE("no such type of number");
+    }
+}
+
 void backend_destroy(struct backend *b)
 {
     if (b) b->ops->destroy(b);

@@ -32,6 +32,8 @@ size_t dtype_bytes(enum dtype d);
 const char *dtype_name(enum dtype d);
 /* Exact widening of n numbers. */
 void dtype_widen(float *out, const void *in, enum dtype from, size_t n);
+/* Rounding of n numbers, to nearest, ties to even; NaN stays NaN. */
+void dtype_narrow(void *out, const float *in, enum dtype to, size_t n);
 
 /* A matrix [N, K] of weights, stored and packed as the backend likes.  Opaque. */
 struct weight;
@@ -98,8 +100,8 @@ struct backend {
         steps_ahead; /* most steps worth handing to decode_begin: 1 where the host is the device */
     int threads;     /* of this rank */
     char device[128], isa[64], versions[256]; /* for the record */
-    int ranks_on_host; /* that share its memory: the tensor group's at first; a caller with more
-                          groups sets it */
+    char choice[640];    /* backend: auto: which was taken and why; else empty */
+    int ranks_on_device; /* that share its memory */
     struct {
         double gemm_flops;
         int64_t gemm_rows, gemm_rows_padded; /* rows asked for, rows computed beyond them */
@@ -217,6 +219,21 @@ struct backend_ops {
     void (*logprob)(struct backend *b, const float *logits, int64_t S,
                     const struct sample_params *p, const int32_t *token, float *logprob);
 };
+
+enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+struct backend_config {
+    enum device_choice device;
+    enum dtype dtype;  /* NONE: what suits the device */
+    int threads;       /* as of backend_cpu_create */
+    bool reproducible; /* false: sums across ranks in the order that the library likes */
+};
+
+/* Collective over world, of which `tensor` (borrowed for the backend's life) is this rank's group.
+ * DEVICE_AUTO takes cuda where every rank of the world has a usable device, else cpu.  The CUDA
+ * backend is libspecrej_cuda.so beside the program, or the file that $SPECREJ_CUDA_BACKEND names.
+ * NULL with *e, which may differ between ranks. */
+struct backend *backend_open(const struct backend_config *c, struct comm *world,
+                             struct comm *tensor, struct err *e);
 
 /* The CPU backend (cpu/cpu.c).  tensor: borrowed for its life; threads: OpenMP threads of this rank
  * (0: from the environment or the CPUs this process may use); dtype: NONE chooses bf16 where the

@@ -27,12 +27,25 @@ struct score {
 
 static int choose_dtype(const char *name, enum dtype *out, struct err *e)
 {
-    static const enum dtype all[] = {DTYPE_ID_F32, DTYPE_ID_BF16};
+    static const enum dtype all[] = {DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16};
     *out = DTYPE_NONE;
     if (!name || strcmp(name, "auto") == 0) return 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(name, dtype_name(all[i])) == 0) *out = all[i];
-    return *out ? 0 : err_set(e, "--dtype '%s' is none of auto, f32, bf16", name);
+    return *out ? 0 : err_set(e, "--dtype '%s' is none of auto, f32, bf16, f16", name);
+}
+
+static int choose_device(const char *name, enum device_choice *out, struct err *e)
+{
+    static const char *const all[] = {
+        [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
+    *out = DEVICE_AUTO;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (name && strcmp(name, all[i]) != 0) continue;
+        *out = (enum device_choice)i;
+        return 0;
+    }
+    return err_set(e, "--backend '%s' is none of auto, cpu, cuda", name);
 }
 
 static int open_model(struct score *s, const struct score_options *o, struct err *e)
@@ -186,9 +199,10 @@ static int score_all(struct score *s, FILE *out, struct err *e)
 
 static int run(struct score *s, const struct score_options *o, FILE *in, FILE *out, struct err *e)
 {
-    enum dtype dtype;
-    TRY(choose_dtype(o->dtype, &dtype, e));
-    s->backend = backend_cpu_create(s->world, dtype, setup_threads(s->world), e);
+    struct backend_config c = {.threads = setup_threads(s->world), .reproducible = true};
+    TRY(choose_dtype(o->dtype, &c.dtype, e));
+    TRY(choose_device(o->backend, &c.device, e));
+    s->backend = backend_open(&c, s->world, s->world, e);
     TRY(comm_agree(s->world, s->backend ? 0 : -1, e));
     TRY(comm_agree(s->world, open_model(s, o, e), e));
     TRY(read_input(s, in, e));

@@ -91,8 +91,10 @@ int verb_score(const struct options *o, const char *command, struct comm *world,
 {
     (void)command;
     const char *folder = only_file(o, "checkpoint folder");
-    struct score_options so = {
-        .chat_template = o->chat_template, .dtype = o->dtype, .quiet = o->quiet};
+    struct score_options so = {.chat_template = o->chat_template,
+                               .dtype = o->dtype,
+                               .backend = o->backend,
+                               .quiet = o->quiet};
     if (!folder) return EXIT_BAD_INPUT;
     return end(world, score_stream(folder, &so, world, stdin, stdout, e), e);
 }

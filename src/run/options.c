@@ -64,6 +64,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--raw", "", FLAG, &o->raw, NULL, NULL, NULL},
         {"--template", "", TEXT, NULL, &o->chat_template, NULL, NULL},
         {"--dtype", "", TEXT, NULL, &o->dtype, NULL, NULL},
+        {"--backend", "", TEXT, NULL, &o->backend, NULL, NULL},
         {"--help", "-h", FLAG, &o->help, NULL, NULL, NULL},
         {"--version", "", FLAG, &o->version, NULL, NULL, NULL},
     };

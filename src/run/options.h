@@ -29,6 +29,7 @@ struct options {
     bool raw;                  /* --raw (tokenize) */
     const char *chat_template; /* --template (score, inspect) */
     const char *dtype;         /* --dtype (score) */
+    const char *backend;       /* --backend (score) */
     bool help, version;
 };
 

@@ -12,17 +12,17 @@
 #define BRIDGE_GROWTH                                                                              \
     4 /* a reward model's tokenizer may need this many tokens for one of the generator's */
 
-static struct backend *choose_backend(const struct job *j, struct comm *group, int threads,
+static struct backend *choose_backend(const struct job *j, const struct grid *grid, int threads,
                                       struct err *e)
 {
     static const enum dtype dtype[] = {[DTYPE_AUTO] = DTYPE_NONE,
                                        [DTYPE_F32] = DTYPE_ID_F32,
                                        [DTYPE_BF16] = DTYPE_ID_BF16,
                                        [DTYPE_F16] = DTYPE_ID_F16};
-    if (j->backend == BACKEND_CUDA) {
-        err_set(e, "backend: cuda is not part of this build; use backend: cpu");
-        return NULL;
-    }
+    static const enum device_choice device[] = {
+        [BACKEND_AUTO] = DEVICE_AUTO, [BACKEND_CPU] = DEVICE_CPU, [BACKEND_CUDA] = DEVICE_CUDA};
+    struct backend_config c = {
+        .device = device[j->backend], .threads = threads, .reproducible = j->reproducible};
     if (j->dtype == DTYPE_FP8) {
         err_set(e, "dtype: fp8 needs a CUDA device of compute capability 8.9; use bf16 or f32");
         return NULL;
@@ -32,7 +32,8 @@ static struct backend *choose_backend(const struct job *j, struct comm *group, i
                 "reward.cache: host parks KV outside a GPU's memory; on backend: cpu use device");
         return NULL;
     }
-    return backend_cpu_create(group, dtype[j->dtype], threads, e);
+    c.dtype = dtype[j->dtype];
+    return backend_open(&c, grid->world, grid->group, e);
 }
 
 static int open_text(struct worker *w, struct err *e)
@@ -82,11 +83,8 @@ int worker_open(struct worker *w, const struct job *j, enum worker_role role, st
     *w = (struct worker){
         .job = j, .role = role, .reward_is_self = strcmp(j->reward.path, "self") == 0};
     TRY(grid_create(&w->grid, j, world, e));
-    w->backend = choose_backend(j, w->grid.group, setup_threads(world), e);
+    w->backend = choose_backend(j, &w->grid, setup_threads(world), e);
     TRY(comm_agree(world, w->backend ? 0 : -1, e));
-    struct comm *host = comm_split_node(world); /* other groups share its memory, too */
-    w->backend->ranks_on_host = comm_size(host);
-    comm_destroy(host);
     return comm_agree(world, open_all(w, e), e);
 }
 

@@ -126,7 +126,7 @@ static void test_memory(void **state)
     struct backend *b = backend_for_test(DTYPE_ID_F32, 1);
     size_t before = b->ops->free_bytes(b);
     assert_true(before > 1 << 20);
-    b->ranks_on_host *= 2;
+    b->ranks_on_device *= 2;
     assert_true(b->ops->free_bytes(b) < before / 4 * 3);
     unsigned char *p = b->ops->alloc(b, 100), host[100];
     for (int i = 0; i < 100; i++) assert_int_equal(p[i], 0);

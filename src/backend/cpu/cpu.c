@@ -96,7 +96,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     *b = (struct backend){.ops = &cpu_ops,
                           .tensor = tensor,
                           .impl = cpu,
-                          .ranks_on_host = comm_size(host),
+                          .ranks_on_device = comm_size(host),
                           .activation = DTYPE_ID_F32,
                           .steps_ahead = 1};
     comm_destroy(host);

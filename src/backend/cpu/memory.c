@@ -132,7 +132,7 @@ static uint64_t slurm_rank_room(uint64_t ranks)
 
 size_t cpu_free_bytes(struct backend *b)
 {
-    uint64_t ranks = b->ranks_on_host > 0 ? (uint64_t)b->ranks_on_host : 1;
+    uint64_t ranks = b->ranks_on_device > 0 ? (uint64_t)b->ranks_on_device : 1;
     uint64_t available = 0, cgroup = cgroup_all_room() / ranks, slurm = slurm_rank_room(ranks);
     if (!read_number("/proc/meminfo", "MemAvailable:", &available)) return 0;
     uint64_t room = available * 1024 / ranks;
