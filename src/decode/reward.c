@@ -11,6 +11,8 @@
 struct slot {
     struct ids ids; /* reward model's tokens whose KV is in the pages, n of them */
     struct page_list pages;
+    char *parked; /* cache host: their KV [pages_of(n)] page by page, while pages is empty */
+    size_t parked_bytes;
     bool in_pack; /* rows of it wait in the pack: its pages may not be dropped */
 };
 
@@ -206,6 +208,7 @@ void scorer_end(struct scorer *s)
     for (size_t i = 0; i < s->slots.n; i++) {
         page_list_free(&s->slots.items[i].pages, s->kv);
         free(s->slots.items[i].ids.items);
+        free(s->slots.items[i].parked);
     }
     s->slots.n = 0;
     page_list_shrink(&s->prefix_pages, s->kv, 0);
@@ -225,7 +228,57 @@ static void keep_tokens(struct scorer *s, struct slot *slot, int64_t n)
 
 void scorer_forget(struct scorer *s, int32_t candidate)
 {
-    if ((int64_t)s->slots.n > candidate) keep_tokens(s, &s->slots.items[candidate], 0);
+    if ((int64_t)s->slots.n <= candidate) return;
+    struct slot *slot = &s->slots.items[candidate];
+    keep_tokens(s, slot, 0);
+    free(slot->parked);
+    slot->parked = NULL;
+    slot->parked_bytes = 0;
+}
+
+static size_t page_bytes(const struct scorer *s)
+{
+    const struct model *m = s->model;
+    struct kv_shape shape = {m->arch.L, m->shard.G_local, m->arch.E};
+    return m->backend->ops->kv_page_bytes(m->backend, shape);
+}
+
+/* The slot's KV goes to plain memory and gives its pages back.  Without memory for it, it is
+ * computed again when needed. */
+static void park(struct scorer *s, struct slot *slot)
+{
+    struct backend *b = s->model->backend;
+    size_t page = page_bytes(s), bytes = slot->pages.n * page;
+    if (bytes > slot->parked_bytes) {
+        char *more = realloc(slot->parked, bytes);
+        if (!more) {
+            keep_tokens(s, slot, 0);
+            return;
+        }
+        slot->parked = more;
+        slot->parked_bytes = bytes;
+    }
+    for (size_t i = 0; i < slot->pages.n; i++)
+        b->ops->kv_read(b, s->model->kv, slot->pages.items[i], slot->parked + i * page);
+    page_list_shrink(&slot->pages, s->kv, 0);
+}
+
+/* The KV of the first n tokens comes back to the pages that were taken for it. */
+static void unpark(struct scorer *s, const struct slot *slot, int64_t n)
+{
+    struct backend *b = s->model->backend;
+    size_t page = page_bytes(s);
+    for (int64_t i = 0; i < pages_of(n); i++)
+        b->ops->kv_write(b, s->model->kv, slot->pages.items[i], slot->parked + (size_t)i * page);
+}
+
+/* What a slot keeps when its text has been scored. */
+static void settle(struct scorer *s, struct slot *slot)
+{
+    bool keeps = s->cache == SCORER_CACHE_DEVICE || s->cache == SCORER_CACHE_HOST;
+    slot->in_pack = false;
+    keep_tokens(s, slot, keeps ? (int64_t)(slot->ids.n - s->closing.n) : 0);
+    if (s->cache == SCORER_CACHE_HOST) park(s, slot);
 }
 
 /* Run the pack, turn finished items into rewards, trim what their slots keep. */
@@ -238,10 +291,7 @@ static void flush(struct scorer *s, const struct score_item *items, float *rewar
     for (int64_t i = 0; i < p->R; i++) {
         rewards[p->item[i]] =
             reward_head_apply(a, &s->model->weights.head, s->hidden_host + i * a->D, s->gate);
-        struct slot *slot = get_slot(s, items[p->item[i]].candidate);
-        slot->in_pack = false;
-        keep_tokens(s, slot,
-                    s->cache == SCORER_CACHE_DEVICE ? (int64_t)(slot->ids.n - s->closing.n) : 0);
+        settle(s, get_slot(s, items[p->item[i]].candidate));
     }
     p->T = p->S = p->R = 0;
 }
@@ -309,6 +359,7 @@ static int score_one(struct scorer *s, const struct score_item *items, int64_t i
     keep_tokens(s, slot, kept);
     slot->in_pack = true;
     TRY(take_pages(s, slot, n, items, rewards, e));
+    if (s->cache == SCORER_CACHE_HOST) unpark(s, slot, kept);
     set_ids(&slot->ids, s->scratch.items, n);
     struct segment segment = {
         .prefix_pages = s->prefix_pages.items, .prefix_len = base, .own_pages = slot->pages.items};

@@ -4,8 +4,9 @@
  * rendered conversation up to the response, tokenised once; the response crosses the bridge; the
  * closing tokens of the template are a throw-away suffix.  KV of the prefix is computed once per
  * prompt (cache none: once per call); KV of a response is kept up to the longest token prefix that
- * did not change since the last call (cache device).  Scores are the same bits in all cache modes
- * and in every packing, because attention reads K and V from pages only.
+ * did not change since the last call (cache device: in the pool; cache host: parked in plain memory
+ * between calls, so that the pool need hold only what a forward pass reads).  Scores are the same
+ * bits in all cache modes and in every packing, because attention reads K and V from pages only.
  *
  * When the pool is full, kept KV of other candidates is dropped and computed again when needed:
  * slower, same bits. */
@@ -14,7 +15,12 @@
 #include "decode/kvcache.h"
 #include "text/bridge.h"
 
-enum scorer_cache { SCORER_CACHE_NONE, SCORER_CACHE_PROMPT, SCORER_CACHE_DEVICE };
+enum scorer_cache {
+    SCORER_CACHE_NONE,
+    SCORER_CACHE_PROMPT,
+    SCORER_CACHE_DEVICE,
+    SCORER_CACHE_HOST
+};
 
 struct scorer; /* opaque */
 

@@ -27,11 +27,6 @@ static struct backend *choose_backend(const struct job *j, const struct grid *gr
         err_set(e, "dtype: fp8 needs a CUDA device of compute capability 8.9; use bf16 or f32");
         return NULL;
     }
-    if (j->reward.cache == CACHE_HOST) {
-        err_set(e,
-                "reward.cache: host parks KV outside a GPU's memory; on backend: cpu use device");
-        return NULL;
-    }
     c.dtype = dtype[j->dtype];
     return backend_open(&c, grid->world, grid->group, e);
 }
@@ -127,8 +122,10 @@ static void most_pages(const struct worker *w, const struct worker_needs *needs,
     bool same_ids = !w->bridge || bridge_is_identity(w->bridge);
     int64_t text = same_ids ? max_new : BRIDGE_GROWTH * max_new;
     p->reward_positions = positions(&w->reward.arch, needs->longest_reward_prompt + text);
-    int64_t kept =
-        j->reward.cache == CACHE_DEVICE ? n * pages_of(same_ids ? max_new + 16 : 2 * max_new) : 0;
+    int64_t text_pages = pages_of(same_ids ? max_new + 16 : 2 * max_new), kept = 0;
+    if (j->reward.cache == CACHE_DEVICE) kept = n * text_pages;
+    if (j->reward.cache == CACHE_HOST) /* texts of one forward pass, a page's worth new in each */
+        kept = least(n, MAX_ROWS / PAGE_TOKENS) * text_pages;
     p->reward_pages = pages_of(needs->longest_reward_prompt) + kept +
                       pages_of(p->reward_positions) + 2 * MAX_ROWS;
 }
@@ -312,7 +309,8 @@ static int create_scorer(struct worker *w, struct err *e)
     if (w->reward_is_self) return 0;
     static const enum scorer_cache cache[] = {[CACHE_NONE] = SCORER_CACHE_NONE,
                                               [CACHE_PROMPT] = SCORER_CACHE_PROMPT,
-                                              [CACHE_DEVICE] = SCORER_CACHE_DEVICE};
+                                              [CACHE_DEVICE] = SCORER_CACHE_DEVICE,
+                                              [CACHE_HOST] = SCORER_CACHE_HOST};
     w->scorer =
         scorer_create(&w->reward, w->reward_pages, w->bridge, cache[w->job->reward.cache], e);
     return w->scorer ? setup_gate(w->scorer, &w->reward.arch, w->reward_tokenizer, e) : -1;

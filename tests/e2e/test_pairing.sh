@@ -64,6 +64,7 @@ variant() {
 
 variant "reward cache none" 1 reward.cache=none
 variant "reward cache prompt" 1 reward.cache=prompt
+variant "reward cache host" 1 reward.cache=host
 OMP_NUM_THREADS=2 variant "2 threads" 1
 OMP_NUM_THREADS=3 variant "3 threads" 1
 
