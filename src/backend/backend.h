@@ -41,6 +41,7 @@ struct weight;
 /* KV pages of one model.  Page p holds K and V of PAGE_TOKENS consecutive tokens for all layers. */
 struct kv_shape {
     int64_t L, G, E;
+    int64_t H; /* query heads that will read them: what attention's workspace is made for */
 };
 struct kv_pool; /* opaque */
 
@@ -70,6 +71,7 @@ struct decode {
     const int32_t *token;           /* [S] host: the newest token of each; step 0 writes its KV */
     const struct draw *draws;       /* [S] host: of step 0; each step's position is one more */
     int64_t steps;
+    int64_t max_rows; /* at least S: padding stays below */
 };
 
 struct attention_params {
@@ -141,13 +143,14 @@ struct backend_ops {
 
     /* ---- the rows of a forward pass ---- */
     /* What embed, rope_kv_write and attention work on from here, until the next of batch_begin and
-     * decode_begin.  Borrowed until then. */
-    void (*batch_begin)(struct backend *b, const struct batch *batch);
+     * decode_begin.  Borrowed until then.  kv: the pool of the pages; NULL where none is touched.
+     */
+    void (*batch_begin)(struct backend *b, struct kv_pool *kv, const struct batch *batch);
     /* A batch that advances: step 0 first.  Returns its rows T >= S; rows beyond S are padding,
      * their results mean nothing.  Each step: a forward pass over T rows, decode_draw for all of
      * them, then decode_advance makes the next step the batch.  decode is borrowed until
      * decode_end. */
-    int64_t (*decode_begin)(struct backend *b, const struct decode *decode);
+    int64_t (*decode_begin)(struct backend *b, struct kv_pool *kv, const struct decode *decode);
     /* Draw the next token of rows [at, at + n) from logits [n, V_local]: as `sample`.  Collective.
      */
     void (*decode_draw)(struct backend *b, const float *logits, int64_t at, int64_t n,
@@ -155,9 +158,10 @@ struct backend_ops {
     void (*decode_advance)(struct backend *b);
     /* What was drawn: token, logprob host [steps, S]. */
     void (*decode_end)(struct backend *b, int32_t *token, float *logprob);
-    /* body(arg) issues ops whose arguments, `T` of the batch included, depend on (key, arg) alone
-     * and that do not wait: a device may record them once and run the recording from then on.
-     * body is called at most once per call and must do nothing else. */
+    /* Between decode_begin and decode_end: body(arg) issues one step's ops, whose arguments, `T`
+     * included, depend on (key, body, arg) alone and that do not wait: a device may record them
+     * once and run the recording from then on, until memory, a weight or a pool is freed.  body is
+     * called at most once per call and must do nothing else. */
     void (*graph)(struct backend *b, uint64_t key, void (*body)(void *), void *arg);
 
     /* ---- rows ---- */

@@ -23,9 +23,10 @@ struct engine {
     int32_t *token, *position, *rows;
     struct segment *segments;
     struct draw *draws;
-    int32_t *drawn; /* [steps_ahead, max_rows] */
-    float *logprob; /* likewise */
-    float *logits;  /* backend memory [slice, V_local] */
+    int32_t *drawn;    /* [steps_ahead, max_rows] */
+    float *logprob;    /* likewise */
+    float *logits;     /* backend memory [slice, V_local] */
+    int64_t step_rows; /* of the device's steps */
 };
 
 struct engine *engine_create(struct model *m, struct kvcache *k, const struct engine_config *c,
@@ -226,21 +227,16 @@ int64_t engine_steps(const struct engine *g, struct sequence *const *live, int64
     return steps;
 }
 
-/* One step of T rows on the device, from the newest tokens to the next ones. */
-struct step {
-    struct engine *engine;
-    int64_t T;
-};
-
+/* One step of step_rows rows on the device, from the newest tokens to the next ones. */
 static void issue_step(void *arg)
 {
-    const struct step *step = arg;
-    struct engine *g = step->engine;
+    struct engine *g = arg;
     struct model *m = g->model;
     struct backend *b = m->backend;
-    const void *hidden = model_forward(m, step->T);
-    for (int64_t at = 0; at < step->T; at += g->slice) {
-        int64_t rows = step->T - at < g->slice ? step->T - at : g->slice;
+    int64_t T = g->step_rows;
+    const void *hidden = model_forward(m, T);
+    for (int64_t at = 0; at < T; at += g->slice) {
+        int64_t rows = T - at < g->slice ? T - at : g->slice;
         model_logits(m, model_row(m, hidden, at), rows, g->logits);
         b->ops->decode_draw(b, g->logits, at, rows, &g->config.sample);
     }
@@ -264,8 +260,12 @@ static struct decode make_decode(struct engine *g, struct sequence *const *live,
                                           .row = i,
                                           .n_rows = 1};
     }
-    return (struct decode){
-        .S = n, .segments = g->segments, .token = g->token, .draws = g->draws, .steps = steps};
+    return (struct decode){.S = n,
+                           .segments = g->segments,
+                           .token = g->token,
+                           .draws = g->draws,
+                           .steps = steps,
+                           .max_rows = g->model->max_rows};
 }
 
 /* At most max_rows sequences that have at least one token: `steps` times its KV is written, the
@@ -276,13 +276,13 @@ static int decode_steps(struct engine *g, struct sequence *const *live, int64_t 
     struct model *m = g->model;
     struct backend *b = m->backend;
     struct decode decode = make_decode(g, live, n, steps);
-    struct step step = {.engine = g, .T = b->ops->decode_begin(b, &decode)};
+    int64_t T = g->step_rows = b->ops->decode_begin(b, m->kv, &decode);
     double keys = 0;
     for (int64_t i = 0; i < n; i++) keys += (double)(g->segments[i].first_position + 1);
     for (int64_t k = 0; k < steps; k++) {
-        b->ops->graph(b, (uint64_t)step.T, issue_step, &step);
-        model_count(m, step.T, keys + (double)(k * n));
-        m->stats.logits_rows += step.T;
+        b->ops->graph(b, (uint64_t)T, issue_step, g);
+        model_count(m, T, keys + (double)(k * n));
+        m->stats.logits_rows += T;
     }
     b->ops->decode_end(b, g->drawn, g->logprob);
     for (int64_t i = 0; i < n; i++) {

@@ -239,8 +239,7 @@ void scorer_forget(struct scorer *s, int32_t candidate)
 static size_t page_bytes(const struct scorer *s)
 {
     const struct model *m = s->model;
-    struct kv_shape shape = {m->arch.L, m->shard.G_local, m->arch.E};
-    return m->backend->ops->kv_page_bytes(m->backend, shape);
+    return m->backend->ops->kv_page_bytes(m->backend, model_kv_shape(m));
 }
 
 /* The slot's KV goes to plain memory and gives its pages back.  Without memory for it, it is

@@ -65,6 +65,11 @@ static int take_arena(struct model *m, struct err *e)
     return 0;
 }
 
+struct kv_shape model_kv_shape(const struct model *m)
+{
+    return (struct kv_shape){m->arch.L, m->shard.G_local, m->arch.E, m->shard.H_local};
+}
+
 int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int64_t n_pages,
                   struct err *e)
 {
@@ -76,8 +81,7 @@ int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int6
     arch_rope_table(&m->arch, rope, max_positions);
     b->ops->upload(b, m->rope, rope, rope_bytes(&m->arch, max_positions));
     free(rope);
-    struct kv_shape shape = {m->arch.L, m->shard.G_local, m->arch.E};
-    m->kv = b->ops->kv_create(b, shape, n_pages, e);
+    m->kv = b->ops->kv_create(b, model_kv_shape(m), n_pages, e);
     return m->kv ? 0 : -1;
 }
 
@@ -169,7 +173,7 @@ const void *model_run(struct model *m, const struct batch *batch)
     if (m->poll) m->poll(m->poll_arg);
     for (int64_t t = 0; t < batch->T; t++) keys += (double)(batch->position[t] + 1);
     model_count(m, batch->T, keys);
-    m->backend->ops->batch_begin(m->backend, batch);
+    m->backend->ops->batch_begin(m->backend, m->kv, batch);
     return model_forward(m, batch->T);
 }
 

@@ -29,6 +29,8 @@ struct model {
     void *poll_arg;
 };
 
+/* What this rank's pages hold. */
+struct kv_shape model_kv_shape(const struct model *m);
 /* Set up scratch, rope table and the KV pool for a loaded model.  weights must be there. */
 int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int64_t n_pages,
                   struct err *e);

@@ -60,6 +60,5 @@ int setup_gate(struct scorer *s, const struct arch *a, const struct tokenizer *t
 
 size_t setup_page_bytes(const struct model *m)
 {
-    struct kv_shape shape = {m->arch.L, m->shard.G_local, m->arch.E};
-    return m->backend->ops->kv_page_bytes(m->backend, shape);
+    return m->backend->ops->kv_page_bytes(m->backend, model_kv_shape(m));
 }

@@ -61,8 +61,7 @@ static void send_candidate(struct prompt_state *st, int32_t c, int to)
     struct worker *w = st->w;
     struct sequence *s = &st->sequences[c];
     struct backend *b = w->backend;
-    struct kv_shape shape = {w->generator.arch.L, w->generator.shard.G_local, w->generator.arch.E};
-    size_t page_bytes = b->ops->kv_page_bytes(b, shape),
+    size_t page_bytes = b->ops->kv_page_bytes(b, model_kv_shape(&w->generator)),
            tokens = (size_t)s->n_tokens * sizeof(int32_t);
     struct parcel head = {s->n_tokens, s->kv_tokens, (int64_t)s->pages.n, s->logprob_sum,
                           st->view[c]};

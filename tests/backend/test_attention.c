@@ -47,7 +47,8 @@ static struct world_of begin(struct setup s, int threads)
     struct world_of w = {.s = s, .b = backend_for_test(DTYPE_ID_F32, threads)};
     struct err e = {{0}};
     int64_t own_pages = pages_of(s.own + 2), n = pages_of(s.prefix) + s.sequences * own_pages;
-    w.kv = w.b->ops->kv_create(w.b, (struct kv_shape){s.p.layer + 1, s.p.G, s.p.E}, n + 1, &e);
+    w.kv =
+        w.b->ops->kv_create(w.b, (struct kv_shape){s.p.layer + 1, s.p.G, s.p.E, s.p.H}, n + 1, &e);
     assert_non_null(w.kv);
     w.rope = random_tensor(w.b, MAX_POSITION * s.p.E, 1);
     for (int64_t i = 0; i < MAX_POSITION * s.p.E / 2; i++) {
@@ -106,7 +107,7 @@ static void step(struct world_of *w, int64_t from, int64_t to, int64_t first, in
         }
     }
     struct batch batch = {.position = position, .segments = segments, .T = T, .S = S};
-    w->b->ops->batch_begin(w->b, &batch);
+    w->b->ops->batch_begin(w->b, w->kv, &batch);
     w->b->ops->rope_kv_write(w->b, qkv, w->kv, &s->p, w->rope, s->norms ? w->q_norm : NULL,
                              s->norms ? w->k_norm : NULL, 1e-5f, 0.5f);
     w->b->ops->attention(w->b, out, qkv, w->kv, &s->p);
@@ -216,8 +217,8 @@ static void test_stale_pages(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
         struct world_of a = begin(setups[i], 2), b = begin(setups[i], 2);
-        size_t page_bytes =
-            a.b->ops->kv_page_bytes(a.b, (struct kv_shape){a.s.p.layer + 1, a.s.p.G, a.s.p.E});
+        size_t page_bytes = a.b->ops->kv_page_bytes(
+            a.b, (struct kv_shape){a.s.p.layer + 1, a.s.p.G, a.s.p.E, a.s.p.H});
         float *nan_page = mem_calloc(1, page_bytes);
         for (size_t f = 0; f < page_bytes / sizeof *nan_page; f++) nan_page[f] = NAN;
         int64_t n = pages_of(a.s.prefix) + a.s.sequences * pages_of(a.s.own + 2);
@@ -236,7 +237,7 @@ static void test_pages(void **state)
 {
     (void)state;
     struct world_of w = begin(setups[0], 1);
-    size_t bytes = w.b->ops->kv_page_bytes(w.b, (struct kv_shape){1, 4, 16});
+    size_t bytes = w.b->ops->kv_page_bytes(w.b, (struct kv_shape){1, 4, 16, 4});
     char *a = mem_calloc(1, bytes), *b = mem_calloc(1, bytes);
     fill_random((float *)(void *)a, (int64_t)(bytes / sizeof(float)), 9);
     w.b->ops->kv_write(w.b, w.kv, 2, a);
@@ -249,7 +250,7 @@ static void test_pages(void **state)
     struct backend *backend = backend_for_test(DTYPE_ID_F32, 1);
     struct err e = {{0}};
     assert_null(
-        backend->ops->kv_create(backend, (struct kv_shape){80, 8, 128}, INT64_MAX / 1000, &e));
+        backend->ops->kv_create(backend, (struct kv_shape){80, 8, 128, 64}, INT64_MAX / 1000, &e));
     assert_true(e.text[0] != 0);
     backend->ops->kv_destroy(backend, NULL);
     backend_destroy(backend);

@@ -104,7 +104,7 @@ static void test_embed(void **state)
             narrow[i] = (uint16_t)(bits >> 16);
             memcpy(&wide[i], &bits, sizeof bits);
         }
-        b->ops->batch_begin(b, &(struct batch){.token = token, .T = 6});
+        b->ops->batch_begin(b, NULL, &(struct batch){.token = token, .T = 6});
         b->ops->embed(b, out, half ? (void *)narrow : (void *)wide, 6, D, 10, ROWS, 3.0f);
         for (int t = 0; t < 6; t++)
             for (int d = 0; d < D; d++) {

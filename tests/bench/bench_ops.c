@@ -63,7 +63,7 @@ static void bench_attention(struct backend *b, int threads, struct attention_par
     struct err e = {{0}};
     int64_t own_pages = pages_of(own), n = pages_of(prefix) + S * own_pages,
             stride = (p.H + 2 * p.G) * p.E;
-    struct kv_pool *kv = b->ops->kv_create(b, (struct kv_shape){1, p.G, p.E}, n, &e);
+    struct kv_pool *kv = b->ops->kv_create(b, (struct kv_shape){1, p.G, p.E, p.H}, n, &e);
     if (!kv) DIE("%s", e.text);
     int32_t *pages = mem_calloc((size_t)n, sizeof *pages),
             *position = mem_calloc((size_t)S, sizeof *position);
@@ -77,7 +77,7 @@ static void bench_attention(struct backend *b, int threads, struct attention_par
     struct batch batch = {.position = position, .segments = segments, .T = S, .S = S};
     float *qkv = tensor(b, S * stride, 1), *out = tensor(b, S * p.H * p.E, 2);
     double best = 1e9, flops = 4.0 * (double)(S * p.H * p.E) * (double)(prefix + own);
-    b->ops->batch_begin(b, &batch);
+    b->ops->batch_begin(b, kv, &batch);
     for (int k = 0; k < 5; k++) {
         double start = processor_s();
         b->ops->attention(b, out, qkv, kv, &p);

@@ -14,8 +14,9 @@ struct steps {
     int64_t step, steps;
 };
 
-void cpu_batch_begin(struct backend *b, const struct batch *batch)
+void cpu_batch_begin(struct backend *b, struct kv_pool *kv, const struct batch *batch)
 {
+    (void)kv;
     cpu_of(b)->batch = batch;
 }
 
@@ -40,8 +41,9 @@ static float *drawn_logprobs(const struct steps *s)
     return (float *)s->drawn.p + s->steps * s->batch.S;
 }
 
-int64_t cpu_decode_begin(struct backend *b, const struct decode *d)
+int64_t cpu_decode_begin(struct backend *b, struct kv_pool *kv, const struct decode *d)
 {
+    (void)kv;
     struct cpu *cpu = cpu_of(b);
     if (!cpu->steps) cpu->steps = mem_calloc(1, sizeof *cpu->steps);
     struct steps *s = cpu->steps;

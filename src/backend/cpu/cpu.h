@@ -93,8 +93,8 @@ void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
               const struct weight *w, const float *bias, int64_t T);
 
 /* ---- batch.c ---- */
-void cpu_batch_begin(struct backend *b, const struct batch *batch);
-int64_t cpu_decode_begin(struct backend *b, const struct decode *decode);
+void cpu_batch_begin(struct backend *b, struct kv_pool *kv, const struct batch *batch);
+int64_t cpu_decode_begin(struct backend *b, struct kv_pool *kv, const struct decode *decode);
 void cpu_decode_draw(struct backend *b, const float *logits, int64_t at, int64_t n,
                      const struct sample_params *p);
 void cpu_decode_advance(struct backend *b);
