@@ -50,6 +50,7 @@ wish() {
 find_missing() {
     missing="" wished="" missing_packages=""
     need "a C compiler" "gcc libc6-dev" has_header stdlib.h
+    need "a C++ compiler" g++ command -v c++
     need "make" make command -v make
     need "CMake 3.25 or later" cmake has_cmake
     need "pkg-config" pkgconf command -v pkg-config
