@@ -1,0 +1,177 @@
+/* What the kernels over rows share: numbers of `enum dtype` as f32, 16 bytes at a time where they
+ * lie so, sums of a block in one fixed order, and the launch of a kernel for a type.
+ *
+ * An op gives the same bits whichever way its numbers are read: only the instructions differ. */
+#pragma once
+
+#include "launch.cuh"
+
+#include "backend/types.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <stdint.h>
+#include <string.h>
+#include <type_traits>
+
+#define FULL_WARP 0xffffffffu
+
+static inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* ---- one number ---- */
+
+static __device__ __forceinline__ float widen(float x)
+{
+    return x;
+}
+static __device__ __forceinline__ float widen(__nv_bfloat16 x)
+{
+    return __bfloat162float(x);
+}
+static __device__ __forceinline__ float widen(__half x)
+{
+    return __half2float(x);
+}
+
+/* To nearest, ties to even. */
+template <typename T> static __device__ __forceinline__ T narrow(float x)
+{
+    if constexpr (std::is_same_v<T, __nv_bfloat16>)
+        return __float2bfloat16_rn(x);
+    else if constexpr (std::is_same_v<T, __half>)
+        return __float2half_rn(x);
+    else
+        return x;
+}
+
+/* ---- N numbers ---- */
+
+/* As many as one access of 16 bytes takes. */
+template <typename T> constexpr int vector_of = 16 / static_cast<int>(sizeof(T));
+
+/* The access of N numbers: 8 bytes, or pieces of 16. */
+template <typename T, int N> using access_of = std::conditional_t<N * sizeof(T) == 8, uint2, uint4>;
+
+/* p aligned to 16 bytes (8 where all N take no more). */
+template <typename T, int N>
+static __device__ __forceinline__ void load_vector(float (&v)[N], const T *p)
+{
+    using access = access_of<T, N>;
+    static_assert(N * sizeof(T) % sizeof(access) == 0, "whole accesses");
+    constexpr int n = sizeof(access) / sizeof(T);
+#pragma unroll
+    for (int i = 0; i < N; i += n) {
+        access bits = *reinterpret_cast<const access *>(p + i);
+        T x[n];
+        memcpy(x, &bits, sizeof bits);
+#pragma unroll
+        for (int j = 0; j < n; j++) v[i + j] = widen(x[j]);
+    }
+}
+
+template <typename T, int N>
+static __device__ __forceinline__ void store_vector(T *p, const float (&v)[N])
+{
+    using access = access_of<T, N>;
+    static_assert(N * sizeof(T) % sizeof(access) == 0, "whole accesses");
+    constexpr int n = sizeof(access) / sizeof(T);
+#pragma unroll
+    for (int i = 0; i < N; i += n) {
+        T x[n];
+#pragma unroll
+        for (int j = 0; j < n; j++) x[j] = narrow<T>(v[i + j]);
+        access bits;
+        memcpy(&bits, x, sizeof bits);
+        *reinterpret_cast<access *>(p + i) = bits;
+    }
+}
+
+/* Of the N numbers at p those below `n` (the rest: 0); `whole`: N of them, aligned as above. */
+template <bool whole, typename T, int N>
+static __device__ __forceinline__ void load_some(float (&v)[N], const T *p, int64_t n)
+{
+    if constexpr (whole) {
+        load_vector(v, p);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) v[i] = i < n ? widen(p[i]) : 0.0f;
+    }
+}
+
+template <bool whole, typename T, int N>
+static __device__ __forceinline__ void store_some(T *p, const float (&v)[N], int64_t n)
+{
+    if constexpr (whole) {
+        store_vector(p, v);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            if (i < n) p[i] = narrow<T>(v[i]);
+    }
+}
+
+static inline bool is_aligned(const void *p)
+{
+    return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
+
+/* ---- sums: neighbours first, then neighbours of neighbours; every lane has the same bits ---- */
+
+/* Over the `lanes` (a power of two) lanes that share lane / lanes.  All of the warp call. */
+static __device__ __forceinline__ float sum_of_lanes(float x, int lanes)
+{
+    for (int bit = 1; bit < lanes; bit *= 2) x += __shfl_xor_sync(FULL_WARP, x, bit);
+    return x;
+}
+
+/* Over the block: its threads a multiple of 32; all call.  Once per kernel: the shared memory is
+ * not free again. */
+static __device__ __forceinline__ float sum_of_block(float x)
+{
+    __shared__ float of_warp[32];
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    x = sum_of_lanes(x, 32);
+    if (lane == 0) of_warp[warp] = x;
+    __syncthreads();
+    return sum_of_lanes(lane < warps ? of_warp[lane] : 0.0f, 32);
+}
+
+/* ---- launching ---- */
+
+/* n numbers of type t, from a place aligned to 16 bytes on, end at such a place too. */
+static inline bool is_whole(int64_t n, enum dtype t)
+{
+    return n % (t == DTYPE_ID_F32 ? vector_of<float> : vector_of<__half>) == 0;
+}
+
+template <typename T> struct type_tag {
+    using type = T;
+};
+
+/* launch(type_tag<T>{}, std::bool_constant<whole>{}) with T the type that `t` names. */
+template <typename F> static inline cudaError_t launch_for(enum dtype t, bool whole, F launch)
+{
+    auto launch_type = [&](auto type) {
+        if (whole)
+            launch(type, std::true_type{});
+        else
+            launch(type, std::false_type{});
+    };
+    switch (t) {
+    case DTYPE_ID_F32:
+        launch_type(type_tag<float>{});
+        break;
+    case DTYPE_ID_BF16:
+        launch_type(type_tag<__nv_bfloat16>{});
+        break;
+    case DTYPE_ID_F16:
+        launch_type(type_tag<__half>{});
+        break;
+    default:
+        return cudaErrorInvalidValue;
+    }
+    return cudaGetLastError();
+}
