@@ -43,16 +43,16 @@ struct k_attention_item {
     int32_t token, n_tokens;
     int32_t begin, end, step; /* chunks begin, begin + step, ... < end (INT32_MAX: all) */
     int32_t to;               /* enum k_attention_to */
-    int32_t before;           /* fold the token's slots [slot, slot + before) first: 0: none; 1: the
-                                 state of the prefix; else its chunks, one by one */
-    int32_t slot, slots;      /* slots of token i begin at slot + i * slots; TO_SLOTS: chunk c goes
-                                 to c places behind that */
+    int32_t before;      /* fold the token's slots [slot, slot + before) first: the prefix chunk by
+                            chunk; one slot for several chunks is their state (TO_SLOT) */
+    int32_t slot, slots; /* slots of token i begin at slot + i * slots; TO_SLOTS: chunk c goes
+                            to c places behind that */
 };
 
 /* The result of a token whose own chunks, or all of them, stand in slots. */
 struct k_attention_merge {
     int32_t token, slot;
-    int32_t before; /* slots of the prefix: 1: its state; else its chunks.  Own chunks follow. */
+    int32_t before; /* slots of the prefix, as above; own chunks follow */
 };
 
 struct k_attention_head {

@@ -14,19 +14,30 @@
 
 /* What the plan is made for; bits do not depend on it. */
 struct attention_target {
-    int64_t kv_heads;        /* of this rank */
+    int64_t H, G;            /* of this rank */
     int64_t multiprocessors; /* of the device */
     int64_t max_slots;       /* that the workspace has: at least T; chunks are spread as far as what
                                 is beyond T allows */
+};
+
+struct attention_items {
+    struct k_attention_item *items;
+    size_t n, cap;
+};
+struct attention_merges {
+    struct k_attention_merge *items;
+    size_t n, cap;
 };
 
 /* A plan; zeroed is empty.  Made again and again in the same memory. */
 struct attention_plan {
     struct k_attention_grid grid;
     int64_t n_slots; /* used, <= max_slots */
-    size_t bytes;    /* of data */
     int32_t *data;   /* owned: what the device gets */
+    size_t bytes;    /* of it */
     size_t cap;
+    struct attention_items wide, narrow; /* owned: its parts */
+    struct attention_merges merges;
 };
 
 /* The most bytes of a plan for T rows. */
