@@ -1,5 +1,7 @@
 #include "model/cost.h"
 
+#include <math.h>
+
 static double matrix_parameters(const struct arch *a) /* of all layers */
 {
     double q = (double)(a->H * a->E), kv = 2.0 * (double)(a->G * a->E), D = (double)a->D;
@@ -107,4 +109,17 @@ struct cost cost_decode(const struct arch *a, enum dtype dtype, int64_t B, int64
         .bytes =
             step_weight_bytes(a, dtype, true) + kv * (keys - own_keys + sequences * (own_keys + L)),
     };
+}
+
+double cost_decode_floor_s(const struct arch *a, enum dtype dtype, int64_t B, int64_t P,
+                           int64_t own, double bytes_per_s, double flops_per_s)
+{
+    struct cost weights = cost_decode(a, dtype, 0, 0, 0), all = cost_decode(a, dtype, B, P, own);
+    double matrix_flops = (double)B * (cost_row_flops(a) + cost_logits_flops(a));
+    double kv = kv_layer_token_bytes(a, dtype), prompt_keys = keys_of_row(a, (double)P);
+    double prompt_bytes = kv * prompt_keys, own_bytes = all.bytes - weights.bytes - prompt_bytes;
+    double prompt_flops = (double)B * key_flops(a) * prompt_keys;
+    return fmax(weights.bytes / bytes_per_s, matrix_flops / flops_per_s) +
+           fmax(prompt_bytes / bytes_per_s, prompt_flops / flops_per_s) +
+           fmax(own_bytes, 0.0) / bytes_per_s;
 }

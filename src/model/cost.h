@@ -28,3 +28,8 @@ struct cost cost_prefill(const struct arch *a, enum dtype dtype, int64_t p, int6
  * count as equally long.  The embedding table is not counted: a step touches one row of it per
  * sequence. */
 struct cost cost_decode(const struct arch *a, enum dtype dtype, int64_t B, int64_t P, int64_t own);
+/* Seconds below which no such step can go on a device of these rates, whose phases follow one
+ * another: matrices (weights read, or multiplied), the shared prompt (read once, or attended to by
+ * all), own tokens (read).  KV of dtype. */
+double cost_decode_floor_s(const struct arch *a, enum dtype dtype, int64_t B, int64_t P,
+                           int64_t own, double bytes_per_s, double flops_per_s);
