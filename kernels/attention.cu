@@ -16,14 +16,14 @@ struct MergeState {
 };
 
 __device__ __forceinline__ void fold_slots(MergeState &s, const float *slot, int64_t from_slot_to,
-                                           int begin, int end, int E)
+                                           int begin, int end, int E, Score score)
 {
     int lane = threadIdx.x % 32;
 #pragma unroll 2
     for (int c = begin; c < end; c++) {
         const float *next = slot + c * from_slot_to;
         float2 ml = *(const float2 *)next;
-        Fold f = fold(s.m, s.l, ml.x, ml.y);
+        Fold f = fold(s.m, s.l, ml.x, ml.y, score);
 #pragma unroll
         for (int i = 0; i < MAX_E / 64; i++) {
             int column = 2 * (lane + 32 * i);
@@ -56,11 +56,11 @@ static __global__ void __launch_bounds__(MERGE_WARPS * 32)
     int64_t step = (int64_t)a.H * (a.E + 2);
     int prefix = min(n, chunks.of_prefix);
     if (t.before == 1 && chunks.of_prefix > 1)
-        fold_slots(s, slot, step, 0, 1, a.E);
+        fold_slots(s, slot, step, 0, 1, a.E, a.score);
     else
-        fold_slots(s, slot, step, first, prefix, a.E);
+        fold_slots(s, slot, step, first, prefix, a.E, a.score);
     int own = t.before - chunks.of_prefix; /* own chunk c stands in slot c + own */
-    fold_slots(s, slot, step, max(first, chunks.of_prefix) + own, n + own, a.E);
+    fold_slots(s, slot, step, max(first, chunks.of_prefix) + own, n + own, a.E, a.score);
 
     float one_over_l = 1.0f / s.l;
     T *out = (T *)a.out + ((int64_t)t.token * a.H + h) * a.E;
@@ -104,18 +104,16 @@ extern "C" cudaError_t k_attention_prepare(enum dtype act, struct k_attention p)
     }
 }
 
-extern "C" cudaError_t k_attention(void *out, const void *qkv, const void *kv_layer, enum dtype act,
-                                   struct k_batch batch, struct k_attention p, const void *plan,
-                                   struct k_attention_grid grid, float *workspace,
-                                   cudaStream_t stream)
+extern "C" cudaError_t k_attention_run(void *out, const void *qkv, const void *kv_layer,
+                                       enum dtype act, struct k_batch batch, struct k_attention p,
+                                       const void *plan, struct k_attention_grid grid,
+                                       float *workspace, cudaStream_t stream)
 {
     const double log2_e = 1.4426950408889634;
     Arguments a = {out, qkv, kv_layer, batch, p.H, p.G, p.E, p.window, {}, NULL, workspace};
-    if (p.softcap > 0.0f)
-        a.score = {(float)((double)p.scale / (double)p.softcap),
-                   (float)((double)p.softcap * log2_e)};
-    else
-        a.score = {(float)((double)p.scale * log2_e), 0.0f};
+    bool capped = p.softcap > 0.0f;
+    a.score.inner = capped ? p.scale / p.softcap : 0.0f;
+    a.score.c = (float)((double)(capped ? p.softcap : p.scale) * log2_e);
     a.plan = (const int32_t *)plan;
     switch (act) {
     case DTYPE_ID_F32:

@@ -77,16 +77,16 @@ static inline size_t k_attention_workspace_bytes(int64_t slots, int64_t H, int64
 }
 
 /* Allow the kernels of this shape their shared memory on the current device: once per shape,
- * before the first k_attention and outside of any recording.  cudaErrorInvalidValue where E is not
- * a multiple of 8 or beyond 256, or H not one of G. */
+ * before the first k_attention_run and outside of any recording.  cudaErrorInvalidValue where E is
+ * not a multiple of 8 or beyond 256, or H not one of G. */
 cudaError_t k_attention_prepare(enum dtype act, struct k_attention p);
 
 /* out [T, H, E] act; qkv [T, (H + 2G) E] act, queries rotated, K and V already in their pages;
  * kv_layer: this layer's pages; plan: device memory as above; workspace: the plan's slots, device
  * memory aligned to 16 (NULL where there are none).  Rows of padding are not written. */
-cudaError_t k_attention(void *out, const void *qkv, const void *kv_layer, enum dtype act,
-                        struct k_batch batch, struct k_attention p, const void *plan,
-                        struct k_attention_grid grid, float *workspace, cudaStream_t stream);
+cudaError_t k_attention_run(void *out, const void *qkv, const void *kv_layer, enum dtype act,
+                            struct k_batch batch, struct k_attention p, const void *plan,
+                            struct k_attention_grid grid, float *workspace, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -2,9 +2,10 @@
  *
  * A warp holds 16 rows as the tensor core has them: lane l has rows l / 4 and l / 4 + 8 of the
  * warp, of each block of 8 columns (keys of a tile, or values) those at 2 (l % 4) + {0, 1}.
- * Scores are in units of log 2: s = q.k scale log2 e, or cap log2 e tanh(q.k scale / cap).  Per
- * tile, with m' = max(m, s) over its visible keys:
- *     p = 2^(s - m'),  l = l 2^(m - m') + sum p,  o = o 2^(m - m') + p v
+ * A score is s = q.k, or tanh(q.k scale / cap), and its weight 2^(c (s - m)) with c = scale log2 e,
+ * or cap log2 e: what is rounded is the difference to the maximum, so that large scores lose
+ * nothing.  Per tile, with m' = max(m, s) over its visible keys:
+ *     p = 2^(c (s - m')),  keep = 2^(c (m - m')),  l = l keep + sum p,  o = o keep + p v
  * all in f32.  l is summed per lane, and over the four lanes of a row at the chunk's end.  16-bit
  * types go through the tensor cores, p as the sum of two numbers of that type, so that the result
  * is as good as with p in f32 (it loses 2^-17 of p at most; one alone would lose 2^-9); f32 is
@@ -34,9 +35,12 @@ template <typename T, int EP> struct Shape {
     static constexpr int STRIDE = EP + VECTOR; /* of rows in shared memory: no bank conflicts */
 };
 
-/* What turns q.k into a score. */
+/* From q.k to weights; scale > 0. */
 struct Score {
-    float scale, cap; /* cap 0: none */
+    float inner; /* s = tanh(inner q.k); 0: s = q.k */
+    float c;     /* weight 2^(c (s - m)) */
+
+    __device__ __forceinline__ float weight(float s, float m) const { return exp2f((s - m) * c); }
 };
 
 /* The running softmax of a lane's two rows over one chunk; l: this lane's share. */
@@ -207,9 +211,8 @@ __device__ __forceinline__ void softmax_step(Partial<BLOCKS> &x, float (&s)[TILE
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int key = n * 8 + pair + i % 2, r = i / 2;
-            float v = s[n][i] * score.scale;
-            if (score.cap > 0.0f) v = score.cap * tanhf(v);
-            s[n][i] = key >= begin[r] && key < end[r] ? v : NOTHING;
+            if (score.inner > 0.0f) s[n][i] = tanhf(s[n][i] * score.inner);
+            if (key < begin[r] || key >= end[r]) s[n][i] = NOTHING;
             top[r] = fmaxf(top[r], s[n][i]);
         }
 #pragma unroll
@@ -219,7 +222,7 @@ __device__ __forceinline__ void softmax_step(Partial<BLOCKS> &x, float (&s)[TILE
         top[r] = fmaxf(top[r], x.m[r]);
         /* nothing seen yet: 2^(-inf - 0) = 0 instead of 2^(-inf + inf) */
         float base = top[r] == NOTHING ? 0.0f : top[r];
-        keep[r] = exp2f(x.m[r] - base);
+        keep[r] = score.weight(x.m[r], base);
         x.m[r] = top[r];
         top[r] = base;
     }
@@ -227,7 +230,7 @@ __device__ __forceinline__ void softmax_step(Partial<BLOCKS> &x, float (&s)[TILE
     for (int n = 0; n < TILE / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            s[n][i] = exp2f(s[n][i] - top[i / 2]);
+            s[n][i] = score.weight(s[n][i], top[i / 2]);
             sum[i / 2] += s[n][i];
         }
 #pragma unroll
@@ -248,10 +251,10 @@ struct Fold {
     float keep, add;
 };
 
-__device__ __forceinline__ Fold fold(float &m, float &l, float m2, float l2)
+__device__ __forceinline__ Fold fold(float &m, float &l, float m2, float l2, Score score)
 {
     float top = fmaxf(m, m2), base = top == NOTHING ? 0.0f : top;
-    Fold f = {exp2f(m - base), exp2f(m2 - base)};
+    Fold f = {score.weight(m, base), score.weight(m2, base)};
     l = fmaf(l, f.keep, l2 * f.add);
     m = top;
     return f;

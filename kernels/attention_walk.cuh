@@ -219,9 +219,11 @@ struct State {
     int stride;
 };
 
-template <int BLOCKS> __device__ __forceinline__ void fold_in(State &s, const Partial<BLOCKS> &x)
+template <int BLOCKS>
+__device__ __forceinline__ void fold_in(State &s, const Partial<BLOCKS> &x, Score score)
 {
-    Fold low = fold(s.m[0], s.l[0], x.m[0], x.l[0]), high = fold(s.m[1], s.l[1], x.m[1], x.l[1]);
+    Fold low = fold(s.m[0], s.l[0], x.m[0], x.l[0], score);
+    Fold high = fold(s.m[1], s.l[1], x.m[1], x.l[1], score);
 #pragma unroll
     for (int n = 0; n < BLOCKS; n++) {
         float4 o = s.o[n * s.stride];
@@ -273,7 +275,7 @@ __device__ __forceinline__ void fold_before(State &s, Partial<BLOCKS> &x, const 
             if (row[r].valid && (state || chunks.visible(c, row[r].seen)))
                 slot[r] = slot_row(a.workspace, slot_of(w, row[r]) + c, a.H, a.E, row[r].head);
         read_slots(x, slot, a.E);
-        fold_in(s, x);
+        fold_in(s, x, a.score);
     }
 }
 
@@ -373,7 +375,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
                     return make_float4(x.o[n][0], x.o[n][1], x.o[n][2], x.o[n][3]);
                 });
             else
-                fold_in(state, x);
+                fold_in(state, x, a.score);
             x.clear();
         }
         place = next;
