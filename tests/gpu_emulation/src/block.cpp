@@ -239,8 +239,7 @@ namespace gpu
 
 uint64_t seed()
 {
-    static const uint64_t value = environment_number("SPECREJ_EMULATION_SEED", 0);
-    return value;
+    return environment_number("SPECREJ_EMULATION_SEED", 0);
 }
 
 void run_grid(const kernel_launch &launch)

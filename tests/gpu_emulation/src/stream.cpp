@@ -59,8 +59,7 @@ std::vector<struct capture *> captures;
 
 bool is_lazy()
 {
-    static const bool value = gpu::environment_number("SPECREJ_EMULATION_LAZY", 0) != 0;
-    return value;
+    return gpu::environment_number("SPECREJ_EMULATION_LAZY", 0) != 0;
 }
 
 /* NULL: no such stream. */
@@ -151,6 +150,11 @@ cudaError_t check_wait(cudaStream_t stream)
     return error;
 }
 
+bool is_active(const struct capture *c)
+{
+    return std::find(captures.begin(), captures.end(), c) != captures.end();
+}
+
 /* The stream joins the capture that the event was recorded in, or back. */
 cudaError_t wait_captured(cudaStream_t stream, const recording &r)
 {
@@ -158,8 +162,7 @@ cudaError_t wait_captured(cudaStream_t stream, const recording &r)
         stream->capture->is_invalid = true;
         return cudaErrorStreamCaptureIsolation;
     }
-    if (std::find(captures.begin(), captures.end(), r.capture) == captures.end())
-        return cudaErrorCapturedEvent;
+    if (!is_active(r.capture)) return cudaErrorCapturedEvent;
     if (stream->capture && stream->capture != r.capture) return cudaErrorStreamCaptureMerge;
     stream->capture = r.capture;
     r.capture->streams.insert(stream);
@@ -178,7 +181,9 @@ cudaError_t create_stream(cudaStream_t *stream, unsigned int flags)
 cudaError_t check_event(cudaEvent_t event)
 {
     if (!event) return cudaErrorInvalidResourceHandle;
-    return event->last && event->last->capture ? cudaErrorCapturedEvent : cudaSuccess;
+    if (!event->last || !event->last->capture) return cudaSuccess;
+    if (is_active(event->last->capture)) event->last->capture->is_invalid = true;
+    return cudaErrorCapturedEvent;
 }
 
 } // namespace
