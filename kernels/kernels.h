@@ -91,6 +91,16 @@ cudaError_t k_sum_ranks(float *x, const float *parts, int P, int64_t n, cudaStre
 cudaError_t k_advance(int32_t *token, int32_t *position, uint32_t *draw_position,
                       const int32_t *drawn, int64_t S, cudaStream_t stream);
 
+/* ---- record.cu: what it drew ---- */
+/* history_token, history_logprob [steps, S]: row *step is written from token, logprob [S]; then
+ * (*step)++. */
+cudaError_t k_record(int32_t *history_token, float *history_logprob, int32_t *step,
+                     const int32_t *token, const float *logprob, int64_t S, cudaStream_t stream);
+
+/* ---- hash_rows.cu: are rows equal, bit for bit?  x [rows, row_bytes], row_bytes even ---- */
+cudaError_t k_hash_rows(uint64_t *hash, const void *x, int64_t rows, size_t row_bytes,
+                        cudaStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif
