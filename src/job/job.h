@@ -128,11 +128,11 @@ char *job_to_yaml(const struct job *j);
 
 /* The point's id: 12 hex digits of the hash of the resolved scientific keys (models and dataset by
  * their `id`, sampling, method, n, alpha where the method uses it, rounds, seed, ...; not name,
- * output, limit, record, on_prompt_error or backend). */
+ * output, limit, record, judge, on_prompt_error or backend). */
 void job_point_id(const struct job *j, char out[HASH_HEX]);
 
-/* Hash of the keys that determine ids, rewards and timings, paths, output and `limit` excluded;
- * run/resume.h adds the models' and the dataset's contents to it. */
+/* Hash of the keys that determine ids, rewards and timings, paths, output, `limit` and the judge
+ * excluded; run/identity.h adds the models' contents to it. */
 void job_hash(const struct job *j, char out[HASH_HEX]);
 
 /* output with %n and %p replaced.  Caller frees. */

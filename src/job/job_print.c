@@ -116,27 +116,19 @@ char *job_to_yaml(const struct job *j)
     return yaml;
 }
 
-bool job_key_is_scientific(const char *key)
-{
-    static const char *const others[] = {"name",
-                                         "output",
-                                         "dataset.limit",
-                                         "record.candidates",
-                                         "record.text",
-                                         "record.trace",
-                                         "on_prompt_error",
-                                         "backend",
-                                         "generator.path",
-                                         "reward.path",
-                                         "judge.path",
-                                         "dataset.path",
-                                         NULL};
-    return !is_any(key, others);
-}
-
 static bool starts_with(const char *s, const char *prefix)
 {
     return !strncmp(s, prefix, strlen(prefix));
+}
+
+bool job_key_is_scientific(const char *key)
+{
+    static const char *const others[] = {
+        "name",           "output",       "dataset.limit",   "record.candidates",
+        "record.text",    "record.trace", "on_prompt_error", "backend",
+        "generator.path", "reward.path",  "dataset.path",    NULL};
+    /* A judge comes after the prompts and changes nothing of them. */
+    return !is_any(key, others) && !starts_with(key, "judge.");
 }
 
 /* Does the key change anything that this job does?  What does not differ here must not differ in
@@ -149,7 +141,6 @@ static bool has_effect(const struct job *j, const char *key)
     if (!strcmp(key, "score_at") || !strcmp(key, "batching")) return !rejects;
     if (!strcmp(key, "n_max") || !strcmp(key, "min_round_tokens")) return j->n == 0;
     if (starts_with(key, "reward.") && !strcmp(j->reward.path, "self")) return false;
-    if (starts_with(key, "judge.") && !j->judge.path) return false;
     return true;
 }
 

@@ -21,10 +21,11 @@ struct axes {
     int64_t n_combinations;
 };
 
-/* The paths count by the ids that follow from them. */
+/* The paths count by the ids that follow from them; a judge counts in no id. */
 static bool is_sweepable(const char *key)
 {
     const char *dot = strrchr(key, '.');
+    if (!strcmp(key, "judge.path")) return false;
     return job_key_is_scientific(key) || (dot && !strcmp(dot, ".path"));
 }
 
@@ -120,12 +121,9 @@ static int check_merge(const struct job *a, const struct job *b, const char *id,
     } pairs[] = {
         {"generator.path", a->generator.path, b->generator.path, false},
         {"reward.path", a->reward.path, b->reward.path, false},
-        {"judge.path", a->judge.path ? a->judge.path : "off", b->judge.path ? b->judge.path : "off",
-         false},
         {"dataset.path", a->dataset.path, b->dataset.path, false},
         {"generator.template", a->generator.chat_template, b->generator.chat_template, true},
         {"reward.template", a->reward.chat_template, b->reward.chat_template, true},
-        {"judge.template", a->judge.chat_template, b->judge.chat_template, true},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (!strcmp(pairs[i].a, pairs[i].b)) continue;

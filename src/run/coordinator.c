@@ -57,7 +57,7 @@ struct coordinator {
 
     /* Rank 0 only. */
     struct resume resume;
-    char *path, identity[HASH_HEX];
+    char *path, identity[HASH_HEX], judge_identity[HASH_HEX];
     struct trace *trace;
     struct run_row run;
     struct progress *progress;
@@ -403,6 +403,7 @@ static int look_at_file(struct coordinator *c, struct err *e)
 {
     c->path = job_output_path(&c->job);
     TRY(job_identity(&c->job, c->identity, e));
+    TRY(judge_identity(&c->job, c->judge_identity, e));
     TRY(resume_open(&c->resume, c->path, c->identity, e));
     /* Templates that print a date print that of the first start, whenever the job goes on. */
     c->start_unix_s = clock_unix_s();
@@ -451,13 +452,13 @@ static int start_file(struct coordinator *c, struct err *e)
 /* The judge's turn, alone on the ranks: the job's models are gone. */
 static int judge(struct coordinator *c, struct comm *world, struct err *e)
 {
-    bool due = comm_rank(world) == 0 && judge_is_due(&c->job, c->path);
+    bool due = comm_rank(world) == 0 && judge_is_due(&c->job, c->path, c->judge_identity);
     comm_bcast(world, &due, sizeof due, 0);
     if (!due) return EXIT_DONE;
     worker_close(&c->worker);
     if (!c->options->quiet)
         log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
-    int rc = judge_run(&c->job, c->path, world, last_signal, e);
+    int rc = judge_run(&c->job, c->path, c->judge_identity, world, last_signal, e);
     if (rc == 0) return EXIT_DONE;
     if (rc > 0) {
         log0(LOG_INFO, "judge: stopped; the same command judges again");

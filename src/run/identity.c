@@ -42,7 +42,19 @@ int job_identity(const struct job *j, char out[HASH_HEX], struct err *e)
     hash_add_text(h, job);
     int rc = add_model(h, &j->generator, e);
     if (rc == 0) rc = add_model(h, &j->reward, e);
-    if (rc == 0) rc = add_model(h, &j->judge, e);
+    hash_finish(h, out);
+    return rc;
+}
+
+int judge_identity(const struct job *j, char out[HASH_HEX], struct err *e)
+{
+    out[0] = 0;
+    if (!j->judge.path) return 0;
+    const char *chat = j->judge.chat_template, *slash = strrchr(chat, '/');
+    struct hash *h = hash_create();
+    hash_add_text(h, slash ? slash + 1 : chat); /* folders differ between machines */
+    hash_add_text(h, j->judge.weights == WEIGHTS_RANDOM ? "random" : "checkpoint");
+    int rc = add_model(h, &j->judge, e);
     hash_finish(h, out);
     return rc;
 }

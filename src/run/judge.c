@@ -30,18 +30,21 @@ static bool is_complete(const struct candidate_row *c)
     return c->status == CANDIDATE_FINISHED || c->status == CANDIDATE_TRUNCATED;
 }
 
-bool judge_is_due(const struct job *j, const char *path)
+/* Was this row of /prompts not given to this judge yet? */
+static bool is_unjudged(const struct trace_reader *r, int64_t row, const char *identity)
+{
+    const struct prompt_row *p = &trace_prompts(r)[row];
+    bool same = strcmp(trace_reader_attr(r, "judge"), identity) == 0;
+    int64_t judged_runs = same ? strtoll(trace_reader_attr(r, "judged_runs"), NULL, 10) : 0;
+    return p->status == PROMPT_OK && p->run >= judged_runs;
+}
+
+bool judge_is_due(const struct job *j, const char *path, const char *identity)
 {
     struct err e;
     struct trace_reader *r = j->judge.path ? trace_reader_open(path, &e) : NULL;
     bool due = false;
-    for (int64_t i = 0; r && i < trace_n_prompts(r) && !due; i++) {
-        struct candidate_row *c = NULL;
-        int64_t n = 0;
-        if (trace_read_candidates(r, i, &c, &n, &e) < 0) break;
-        for (int64_t k = 0; k < n; k++) due |= is_complete(&c[k]) && isnan(c[k].judge_reward);
-        free(c);
-    }
+    for (int64_t i = 0; r && i < trace_n_prompts(r) && !due; i++) due = is_unjudged(r, i, identity);
     trace_reader_close(r);
     return due;
 }
@@ -68,7 +71,6 @@ static int read_task(struct trace_reader *r, int64_t row, struct task *t, struct
     struct candidate_row *c = NULL;
     int64_t n = 0, at = 0;
     TRY(trace_read_candidates(r, row, &c, &n, e));
-    *t = (struct task){.prompt_index = trace_prompts(r)[row].prompt_index};
     for (int64_t k = 0; k < n; k++) {
         t->n += is_complete(&c[k]);
         t->n_tokens += is_complete(&c[k]) ? c[k].n_tokens : 0;
@@ -123,27 +125,39 @@ static int score_task(struct worker *w, const struct prompt_input *p, struct tas
     return rc;
 }
 
-/* Without a reward stay: rows that this job does not ask for any more, and prompts that the judge
- * cannot read. */
+/* Prompts that the judge cannot read stay without a reward. */
 static void judge_task(struct worker *w, const struct inputs *in, struct task *t)
 {
-    const struct prompt_input *p = find_input(in, t->prompt_index);
     struct err e = {0};
-    if (t->n == 0 || (p && score_task(w, p, t, &e) == 0)) return;
+    if (t->n == 0 || score_task(w, find_input(in, t->prompt_index), t, &e) == 0) return;
     for (int64_t i = 0; i < t->n; i++) t->rewards[i] = NAN;
-    if (p && w->grid.is_leader)
+    if (w->grid.is_leader)
         logr(LOG_WARN, "prompt %lld is not judged: %s", (long long)t->prompt_index, e.text);
+}
+
+/* Rank 0: what there is to judge in a row; nothing when this judge has seen it. */
+static int take_task(struct trace_reader *r, int64_t row, const char *identity,
+                     const struct inputs *in, struct task *t, struct err *e)
+{
+    *t = (struct task){.prompt_index = trace_prompts(r)[row].prompt_index};
+    if (!is_unjudged(r, row, identity)) return 0;
+    if (find_input(in, t->prompt_index)) return read_task(r, row, t, e);
+    return err_set(e,
+                   "prompt %lld is in the file, but not in this job; raise dataset.limit so that "
+                   "all of the file has one judge",
+                   (long long)t->prompt_index);
 }
 
 /* Rows [first, end), one for each group; afterwards rank 0 has their rewards, and the tokens are
  * gone. */
 static int judge_rows(struct worker *w, const struct inputs *in, struct trace_reader *file,
-                      struct verdicts *v, int64_t first, int64_t end, struct err *e)
+                      const char *identity, struct verdicts *v, int64_t first, int64_t end,
+                      struct err *e)
 {
     struct comm *world = w->grid.world;
     int rc = 0, tensor = comm_size(w->grid.group);
     for (int64_t i = first; i < end && file && rc == 0; i++)
-        rc = read_task(file, i, &v->tasks[i], e);
+        rc = take_task(file, i, identity, in, &v->tasks[i], e);
     TRY(comm_agree(world, rc, e));
     for (int64_t i = first; i < end; i++) share_task(world, &v->tasks[i]);
     if (first + w->grid.group_index < end)
@@ -165,7 +179,8 @@ static int judge_rows(struct worker *w, const struct inputs *in, struct trace_re
 
 /* All rows; a signal that any rank saw ends it early, and is returned. */
 static int judge_all(struct worker *w, const struct inputs *in, const char *path,
-                     struct verdicts *v, int (*signal_seen)(void), struct err *e)
+                     const char *identity, struct verdicts *v, int (*signal_seen)(void),
+                     struct err *e)
 {
     struct comm *world = w->grid.world;
     bool first = comm_rank(world) == 0;
@@ -177,7 +192,7 @@ static int judge_all(struct worker *w, const struct inputs *in, const char *path
     int rc = 0;
     for (int64_t i = 0; i < v->n && rc == 0; i += w->grid.n_groups) {
         int64_t end = i + w->grid.n_groups < v->n ? i + w->grid.n_groups : v->n;
-        rc = judge_rows(w, in, file, v, i, end, e);
+        rc = judge_rows(w, in, file, identity, v, i, end, e);
         if (rc == 0) rc = to_int(comm_max_i64(world, signal_seen()));
     }
     trace_reader_close(file);
@@ -204,8 +219,28 @@ static int keep_date(struct worker *w, const char *path, struct err *e)
     return 0;
 }
 
-int judge_run(const struct job *j, const char *path, struct comm *world, int (*signal_seen)(void),
-              struct err *e)
+/* Rank 0: the rewards into the file, with the judge that gave them. */
+static int write_rewards(const struct job *j, const char *path, const char *identity,
+                         struct verdicts *v, struct err *e)
+{
+    struct job in_file;
+    struct trace_reader *file = trace_reader_open(path, e);
+    int rc = file ? job_from_yaml(&in_file, trace_reader_attr(file, "job_yaml"), path, e) : -1;
+    trace_reader_close(file);
+    TRY(rc);
+    struct model_ref judge = in_file.judge;
+    in_file.judge = j->judge;
+    char *yaml = job_to_yaml(&in_file);
+    in_file.judge = judge;
+    job_free(&in_file);
+    struct trace_judge_meta meta = {.judge = identity, .job_yaml = yaml};
+    rc = trace_judge(path, &meta, set_rewards, v, e);
+    free(yaml);
+    return rc;
+}
+
+int judge_run(const struct job *j, const char *path, const char *identity, struct comm *world,
+              int (*signal_seen)(void), struct err *e)
 {
     struct job as_reward = *j; /* borrowed pointers */
     as_reward.reward = j->judge;
@@ -220,10 +255,11 @@ int judge_run(const struct job *j, const char *path, struct comm *world, int (*s
         struct worker_needs needs = inputs_needs(&in);
         rc = worker_load(&w, &needs, e);
     }
-    if (rc == 0) rc = judge_all(&w, &in, path, &v, signal_seen, e);
-    if (rc == 0)
-        rc =
-            comm_agree(world, comm_rank(world) == 0 ? trace_judge(path, set_rewards, &v, e) : 0, e);
+    if (rc == 0) rc = judge_all(&w, &in, path, identity, &v, signal_seen, e);
+    if (rc == 0) {
+        if (comm_rank(world) == 0) rc = write_rewards(j, path, identity, &v, e);
+        rc = comm_agree(world, rc, e);
+    }
     for (int64_t i = 0; i < v.n; i++) task_free(&v.tasks[i]);
     free(v.tasks);
     inputs_free(&in);

@@ -6,11 +6,12 @@
 #include "job/job.h"
 #include "run/worker.h"
 
-/* Are there complete candidates without a judge's reward in this file?  Rank 0 only. */
-bool judge_is_due(const struct job *j, const char *path);
+/* Are there prompts in this file that this judge (judge_identity) did not see?  Rank 0 only. */
+bool judge_is_due(const struct job *j, const char *path, const char *identity);
 
-/* Score them all and write the rewards; a prompt that the judge cannot read stays without.
- * Collective over the world; path: the result file, used on rank 0.  Returns 0, -1 with *e, or the
- * signal that signal_seen() told of on some rank: then nothing is written. */
-int judge_run(const struct job *j, const char *path, struct comm *world, int (*signal_seen)(void),
-              struct err *e);
+/* Score their complete candidates and write the rewards; what the judge cannot read stays without,
+ * and is not tried again.  Rewards of another judge are replaced.  Collective over the world; path
+ * and identity: used on rank 0.  Returns 0, -1 with *e, or the signal that signal_seen() told of on
+ * some rank: then nothing is written. */
+int judge_run(const struct job *j, const char *path, const char *identity, struct comm *world,
+              int (*signal_seen)(void), struct err *e);

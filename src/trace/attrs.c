@@ -12,7 +12,8 @@ enum kind { KIND_TEXT, KIND_NUMBER, KIND_BOOL };
 static const struct {
     const char *name;
     enum kind kind;
-    bool fixed; /* must be equal for a file to be continued; in this order of importance */
+    bool fixed;         /* must be equal for a file to be continued; in this order of importance */
+    const char *absent; /* value in a file that lacks it; NULL: every file has it */
 } table[ATTRS] = {
     [A_FORMAT_VERSION] = {"format_version", KIND_NUMBER, false},
     [A_PROGRAM_VERSION] = {"program_version", KIND_TEXT, false},
@@ -24,6 +25,8 @@ static const struct {
     [A_BUDGET_TOKENS] = {"budget_tokens", KIND_NUMBER, true},
     [A_N] = {"n", KIND_NUMBER, true},
     [A_REPRODUCIBLE] = {"reproducible", KIND_BOOL, true},
+    [A_JUDGE] = {"judge", KIND_TEXT, false, ""},
+    [A_JUDGED_RUNS] = {"judged_runs", KIND_NUMBER, false, "0"},
 };
 
 const char *attrs_name(enum attr a)
@@ -38,6 +41,7 @@ static char *text_or_empty(const char *s)
 
 void attrs_from_meta(struct attrs *a, const struct trace_meta *meta)
 {
+    *a = (struct attrs){0};
     a->value[A_FORMAT_VERSION] = mem_printf("%d", TRACE_FORMAT_VERSION);
     a->value[A_PROGRAM_VERSION] = text_or_empty(meta->program_version);
     a->value[A_COMMIT] = text_or_empty(meta->commit);
@@ -48,6 +52,15 @@ void attrs_from_meta(struct attrs *a, const struct trace_meta *meta)
     a->value[A_BUDGET_TOKENS] = mem_printf("%" PRId64, meta->budget_tokens);
     a->value[A_N] = mem_printf("%" PRId64, meta->n);
     a->value[A_REPRODUCIBLE] = text_or_empty(meta->reproducible ? "true" : "false");
+    attrs_set_judge(a, "", 0);
+}
+
+void attrs_set_judge(struct attrs *a, const char *judge, int64_t judged_runs)
+{
+    free(a->value[A_JUDGE]);
+    free(a->value[A_JUDGED_RUNS]);
+    a->value[A_JUDGE] = text_or_empty(judge);
+    a->value[A_JUDGED_RUNS] = mem_printf("%" PRId64, judged_runs);
 }
 
 void attrs_free(struct attrs *a)
@@ -160,6 +173,7 @@ int attrs_read(struct attrs *a, hid_t file, const char *path, struct err *e)
     for (int i = 0; i < ATTRS; i++) {
         a->value[i] = read_one(file, (enum attr)i);
         if (i == A_FORMAT_VERSION) TRY_GOTO(check_version(a->value[i], path, e), fail);
+        if (!a->value[i] && table[i].absent) a->value[i] = mem_strdup(table[i].absent);
         if (a->value[i]) continue;
         err_set(e, "%s: attribute '%s' is missing or damaged", path, table[i].name);
         goto fail;

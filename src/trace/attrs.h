@@ -15,6 +15,8 @@ enum attr {
     A_BUDGET_TOKENS,
     A_N,
     A_REPRODUCIBLE,
+    A_JUDGE,
+    A_JUDGED_RUNS,
     ATTRS
 };
 
@@ -25,6 +27,10 @@ struct attrs {
 const char *attrs_name(enum attr a);
 void attrs_from_meta(struct attrs *a, const struct trace_meta *meta);
 void attrs_free(struct attrs *a);
+
+/* Whose the judge's rewards are ("": nobody's), and how many rows of /runs were there then: what
+ * later ones committed is not judged yet. */
+void attrs_set_judge(struct attrs *a, const char *judge, int64_t judged_runs);
 
 /* Write all to / read all from the root of an open file.  Reading refuses files of another kind or
  * version. */

@@ -69,11 +69,15 @@ static int judge_prompt(struct store *from, const struct prompt_row *row, int64_
     return rc;
 }
 
-static int write_judged(struct store *from, const struct catalog *c, const char *tmp,
-                        trace_judge_fn judge, void *arg, struct err *e)
+static int write_judged(struct store *from, const struct catalog *c,
+                        const struct trace_judge_meta *meta, const char *tmp, trace_judge_fn judge,
+                        void *arg, struct err *e)
 {
     struct attrs a;
     TRY(attrs_read(&a, from->file, from->path, e));
+    attrs_set_judge(&a, meta->judge, c->n_runs);
+    free(a.value[A_JOB_YAML]);
+    a.value[A_JOB_YAML] = mem_strdup(meta->job_yaml);
     struct store *to = store_create(tmp, &a, e);
     attrs_free(&a);
     if (!to) return -1;
@@ -86,7 +90,8 @@ fail:
     return -1;
 }
 
-int trace_judge(const char *path, trace_judge_fn judge, void *arg, struct err *e)
+int trace_judge(const char *path, const struct trace_judge_meta *meta, trace_judge_fn judge,
+                void *arg, struct err *e)
 {
     struct lock *lock = lock_take(path, NULL, e);
     if (!lock) return -1;
@@ -94,7 +99,7 @@ int trace_judge(const char *path, trace_judge_fn judge, void *arg, struct err *e
     struct catalog c = {0};
     struct store *s = store_open(path, STORE_READ, e);
     int rc = s ? catalog_load(&c, s, e) : -1;
-    if (rc == 0) rc = write_judged(s, &c, tmp, judge, arg, e);
+    if (rc == 0) rc = write_judged(s, &c, meta, tmp, judge, arg, e);
     if (s) store_close(s, &(struct err){0});
     if (rc == 0)
         rc = store_publish(tmp, path, e);

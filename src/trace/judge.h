@@ -8,6 +8,13 @@
 /* Set judge_reward of the n candidate rows of a committed prompt.  row: its number in /prompts. */
 typedef void (*trace_judge_fn)(void *arg, int64_t row, struct candidate_row *candidates, int64_t n);
 
-/* Under the file's lock: every committed prompt's candidates through `judge`.  -1 with *e: nothing
- * changed. */
-int trace_judge(const char *path, trace_judge_fn judge, void *arg, struct err *e);
+/* Who judged: attributes of the file afterwards. */
+struct trace_judge_meta {
+    const char *judge;    /* hash of the judge: attribute `judge` */
+    const char *job_yaml; /* the file's job, with this judge */
+};
+
+/* Under the file's lock: every committed prompt's candidates through `judge`.  All prompts then
+ * count as judged.  -1 with *e: nothing changed. */
+int trace_judge(const char *path, const struct trace_judge_meta *meta, trace_judge_fn judge,
+                void *arg, struct err *e);

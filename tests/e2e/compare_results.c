@@ -14,6 +14,9 @@
  * and the candidates'; for one copy also: the most KV in use holds the prompt's once
  *   compare_results verify FILE   every prompt's rows have the hash that they were committed with,
  *       no prompt is there twice; prints the number of prompts
+ *   compare_results judged FILE CONTEXT      the judge was the reward model itself, held to CONTEXT
+ *       tokens: a complete candidate has its reward twice, bit for bit, unless it is longer with
+ *       its prompt; prints how many are
  *   compare_results evictions FILE           prints their number
  *   compare_results runs FILE     prints the status of every start of the program, one a line
  *
@@ -477,6 +480,28 @@ static void check_work(const char *path, int64_t copies)
     trace_reader_close(r);
 }
 
+static void check_judged(const char *path, int64_t context)
+{
+    struct trace_reader *r = open_file(path);
+    int64_t unread = 0;
+    for (int64_t k = 0; k < trace_n_prompts(r); k++) {
+        struct prompt p = read_prompt(r, k);
+        for (int64_t i = 0; i < p.n_candidates; i++) {
+            const struct candidate_row *c = &p.candidates[i];
+            int64_t text = p.row->prompt_tokens + c->n_tokens - (c->status == CANDIDATE_FINISHED);
+            bool is_read = is_complete(c) && text <= context;
+            unread += is_complete(c) && !is_read;
+            if (!same_float(c->judge_reward, is_read ? c->reward : NAN))
+                FAIL("prompt %lld, candidate %lld (%lld tokens): reward %a, the judge's %a",
+                     (long long)p.row->prompt_index, (long long)i, (long long)text,
+                     (double)c->reward, (double)c->judge_reward);
+        }
+        free_prompt(&p);
+    }
+    printf("%lld\n", (long long)unread);
+    trace_reader_close(r);
+}
+
 static void print_evictions(const char *path)
 {
     struct trace_reader *r = open_file(path);
@@ -524,11 +549,14 @@ int main(int argc, char **argv)
         check_rounds(argv[2], argc > 3);
     else if (strcmp(what, "work") == 0 && argc == 4)
         check_work(argv[2], atoll(argv[3]));
+    else if (strcmp(what, "judged") == 0 && argc == 4)
+        check_judged(argv[2], atoll(argv[3]));
     else if (strcmp(what, "verify") == 0)
         verify(argv[2]);
     else {
-        fprintf(stderr, "usage: compare_results paired|same|part|partials A B; rounds FILE "
-                        "[memory]; work FILE COPIES; evictions|runs|verify FILE\n");
+        fprintf(stderr,
+                "usage: compare_results paired|same|part|partials A B; rounds FILE "
+                "[memory]; work FILE COPIES; judged FILE CONTEXT; evictions|runs|verify FILE\n");
         return 2;
     }
     return 0;

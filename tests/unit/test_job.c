@@ -603,12 +603,14 @@ static void test_ids(void **state)
         {base, "backend=cpu", false, false},
         {base, "alpha=0.50", false, false},
         {base, "seed=0", false, false},
+        /* comes afterwards */
+        {base, "judge.path=j", false, false},
+        {base, "judge={path: j, id: x, template: raw, weights: random}", false, false},
         /* no effect on this method */
         {base, "score_at=every 16", false, false},
         {base, "batching=static", false, false},
         {base, "n_max=7", false, false},
         {base, "min_round_tokens=7", false, false},
-        {base, "judge.template=raw", false, false},
         {best, "alpha=0.7", false, false},
         {best, "rounds=every 16", false, false},
         {all_memory, "rounds=every 16", false, false},
@@ -634,7 +636,6 @@ static void test_ids(void **state)
         {base, "dtype=f32", true, true},
         {base, "budget_tokens=1000", true, true},
         {base, "reproducible=false", true, true},
-        {base, "judge.cache=host", false, false},
         {best, "batching=static", true, true},
         {best, "score_at=every 16", true, true},
         /* paths count in the id by what is written; the hash leaves them to the contents */

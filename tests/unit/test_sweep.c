@@ -119,7 +119,6 @@ static void test_merging(void **state)
         {"{alpha: [0.5, 0.50, .5, 5e-1]}", 1},
         {"{seed: [1, 2, 1]}", 2},
         {"{n: [auto, 64], n_max: [64, 128]}", 3},
-        {"{judge.path: [\"off\", j], judge.template: [raw, auto]}", 3},
         {"{reward.path: [self, r], reward.cache: [none, prompt, device]}", 4},
         {"{method: [best_of_n, speculative_rejection], compat: [\"off\", paper_code_2024]}", 3},
     };
@@ -245,6 +244,7 @@ static void test_refusals(void **state)
         {"sweep: {dataset.limit: [1, 2]}\n", "cannot be swept"},
         {"sweep: {name: [a, b]}\n", "cannot be swept"},
         {"sweep: {backend: [cpu, cuda]}\n", "cannot be swept"},
+        {"sweep: {judge.path: [\"off\", j]}\n", "cannot be swept"},
         {"sweep: {generator.path: [$NO_SUCH_VARIABLE/x]}\n",
          "the variable $NO_SUCH_VARIABLE is not set"},
         {"compat: paper_code_2024\nmethod: best_of_n\nsweep: {seed: [0, 1]}\n", "key 'compat'"},

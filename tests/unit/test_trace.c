@@ -132,6 +132,8 @@ static void attributes(void **state)
     assert_string_equal(trace_reader_attr(r, "budget_tokens"), "1048576");
     assert_string_equal(trace_reader_attr(r, "n"), "60");
     assert_string_equal(trace_reader_attr(r, "reproducible"), "true");
+    assert_string_equal(trace_reader_attr(r, "judge"), "");
+    assert_string_equal(trace_reader_attr(r, "judged_runs"), "0");
     assert_null(trace_reader_attr(r, "no such attribute"));
     assert_int_equal(trace_n_prompts(r), 0);
     trace_reader_close(r);
