@@ -295,6 +295,12 @@ static void flush(struct scorer *s, const struct score_item *items, float *rewar
     p->T = p->S = p->R = 0;
 }
 
+static int err_pool(const struct scorer *s, int64_t n, struct err *e)
+{
+    return err_set(e, "a text of %lld reward tokens does not fit the reward model's pool of %lld",
+                   (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
+}
+
 /* Pages for n tokens of this slot: first from the pool, then by dropping kept KV, then by running
  * the pack. */
 static int take_pages(struct scorer *s, struct slot *slot, int64_t n,
@@ -311,9 +317,7 @@ static int take_pages(struct scorer *s, struct slot *slot, int64_t n,
             flush(s, items, rewards);
             victim = 0;
         } else {
-            return err_set(
-                e, "a text of %lld reward tokens does not fit the reward model's pool of %lld",
-                (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
+            return err_pool(s, n, e);
         }
     }
     return 0;
@@ -326,27 +330,41 @@ static int64_t common_prefix(const struct ids *a, const struct ids *b)
     return (int64_t)n;
 }
 
+/* The reward model's tokens after the prefix, into s->scratch. */
+static int convert(struct scorer *s, const struct score_item *item, struct err *e)
+{
+    if (s->bridge)
+        TRY(bridge_convert(s->bridge, item->tokens, (size_t)item->n_tokens, &s->scratch, e));
+    else
+        set_ids(&s->scratch, item->tokens, item->n_tokens);
+    for (size_t c = 0; c < s->closing.n; c++) ARRAY_PUSH(s->scratch, s->closing.items[c]);
+    int64_t n = (int64_t)(s->prefix.n + s->scratch.n);
+    for (size_t t = 0; t < s->scratch.n; t++)
+        if (s->scratch.items[t] < 0 || s->scratch.items[t] >= s->model->arch.V)
+            return err_set(
+                e, "candidate %d: token id %d is outside the reward model's vocabulary of %lld",
+                item->candidate, s->scratch.items[t], (long long)s->model->arch.V);
+    if (n > s->model->max_positions)
+        return err_set(
+            e, "candidate %d has %lld tokens for the reward model, whose context holds %lld",
+            item->candidate, (long long)n, (long long)s->model->max_positions);
+    return 0;
+}
+
+int scorer_check(struct scorer *s, const struct score_item *item, struct err *e)
+{
+    TRY(convert(s, item, e));
+    int64_t n = (int64_t)s->scratch.n, prefix = pages_of((int64_t)s->prefix.n);
+    return prefix + pages_of(n) > kvcache_budget(s->kv) ? err_pool(s, n, e) : 0;
+}
+
 /* Put the rows that item i needs into packs. */
 static int score_one(struct scorer *s, const struct score_item *items, int64_t i, float *rewards,
                      struct err *e)
 {
     struct pack *p = &s->pack;
-    int64_t base = (int64_t)s->prefix.n;
-    if (s->bridge)
-        TRY(bridge_convert(s->bridge, items[i].tokens, (size_t)items[i].n_tokens, &s->scratch, e));
-    else
-        set_ids(&s->scratch, items[i].tokens, items[i].n_tokens);
-    for (size_t c = 0; c < s->closing.n; c++) ARRAY_PUSH(s->scratch, s->closing.items[c]);
-    int64_t n = (int64_t)s->scratch.n;
-    for (int64_t t = 0; t < n; t++)
-        if (s->scratch.items[t] < 0 || s->scratch.items[t] >= s->model->arch.V)
-            return err_set(
-                e, "candidate %d: token id %d is outside the reward model's vocabulary of %lld",
-                items[i].candidate, s->scratch.items[t], (long long)s->model->arch.V);
-    if (base + n > s->model->max_positions)
-        return err_set(
-            e, "candidate %d has %lld tokens for the reward model, whose context holds %lld",
-            items[i].candidate, (long long)(base + n), (long long)s->model->max_positions);
+    TRY(convert(s, &items[i], e));
+    int64_t base = (int64_t)s->prefix.n, n = (int64_t)s->scratch.n;
     if (n == 0) { /* an empty response without closing: the prompt itself is scored */
         rewards[i] =
             reward_head_apply(&s->model->arch, &s->model->weights.head, s->prefix_hidden, s->gate);

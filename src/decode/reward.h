@@ -43,6 +43,10 @@ struct score_item {
     const int32_t *tokens; /* generator's ids of the response, end token left out */
     int64_t n_tokens;
 };
+/* -1 with *e when the response cannot be scored: ids that the reward model does not know, more
+ * tokens than its context or its pool holds.  After scorer_begin. */
+int scorer_check(struct scorer *s, const struct score_item *item, struct err *e);
+
 /* rewards [n], in the items' order.  Collective over the tensor group; same result on every rank.
  */
 int scorer_score(struct scorer *s, const struct score_item *items, int64_t n, float *rewards,

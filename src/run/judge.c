@@ -111,28 +111,49 @@ static const struct prompt_input *find_input(const struct inputs *in, int64_t pr
     return NULL;
 }
 
-static int score_task(struct worker *w, const struct prompt_input *p, struct task *t, struct err *e)
+/* The candidates that the judge can read, as items; *e says why it cannot read the last other one.
+ */
+static int64_t make_items(struct worker *w, const struct task *t, struct score_item *items,
+                          struct err *e)
 {
-    struct score_item *items = mem_calloc((size_t)t->n, sizeof *items);
-    int64_t at = 0;
-    for (int64_t i = 0; i < t->n; at += t->length[i++])
-        items[i] = (struct score_item){t->candidate[i], t->tokens + at, t->length[i]};
-    int rc = scorer_begin(w->scorer, p->reward_ids, p->n_reward_ids, p->closing_ids,
-                          p->n_closing_ids, e);
-    if (rc == 0) rc = scorer_score(w->scorer, items, t->n, t->rewards, e);
-    scorer_end(w->scorer);
-    free(items);
-    return rc;
+    int64_t n = 0, at = 0;
+    for (int64_t i = 0; i < t->n; at += t->length[i++]) {
+        items[n] = (struct score_item){t->candidate[i], t->tokens + at, t->length[i]};
+        n += scorer_check(w->scorer, &items[n], e) == 0;
+    }
+    return n;
 }
 
-/* Prompts that the judge cannot read stay without a reward. */
+/* Rewards, NaN for what the judge cannot read; returns how many have one. */
+static int64_t score_task(struct worker *w, const struct prompt_input *p, struct task *t,
+                          struct err *e)
+{
+    struct score_item *items = mem_calloc((size_t)t->n, sizeof *items);
+    float *rewards = mem_calloc((size_t)t->n, sizeof *rewards);
+    int64_t n = 0;
+    if (scorer_begin(w->scorer, p->reward_ids, p->n_reward_ids, p->closing_ids, p->n_closing_ids,
+                     e) == 0) {
+        n = make_items(w, t, items, e);
+        if (scorer_score(w->scorer, items, n, rewards, e) < 0) n = 0;
+    }
+    scorer_end(w->scorer);
+    for (int64_t i = 0, k = 0; i < t->n; i++) {
+        bool is_scored = k < n && items[k].candidate == t->candidate[i];
+        t->rewards[i] = is_scored ? rewards[k++] : NAN;
+    }
+    free(items);
+    free(rewards);
+    return n;
+}
+
 static void judge_task(struct worker *w, const struct inputs *in, struct task *t)
 {
     struct err e = {0};
-    if (t->n == 0 || score_task(w, find_input(in, t->prompt_index), t, &e) == 0) return;
-    for (int64_t i = 0; i < t->n; i++) t->rewards[i] = NAN;
-    if (w->grid.is_leader)
-        logr(LOG_WARN, "prompt %lld is not judged: %s", (long long)t->prompt_index, e.text);
+    if (t->n == 0) return;
+    int64_t n = score_task(w, find_input(in, t->prompt_index), t, &e);
+    if (n < t->n && w->grid.is_leader)
+        logr(LOG_WARN, "prompt %lld: %lld of %lld candidates are not judged: %s",
+             (long long)t->prompt_index, (long long)(t->n - n), (long long)t->n, e.text);
 }
 
 /* Rank 0: what there is to judge in a row; nothing when this judge has seen it. */

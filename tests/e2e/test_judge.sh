@@ -73,3 +73,17 @@ start 1 plain.h5 "${small[@]}" judge.path=nowhere
 "${command[@]}" >log 2>&1
 [ $? = 2 ] || fail "status other than 2 for a judge that is not there"
 echo "another judge replaces the first one's rewards"
+
+# ---- a judge that cannot read everything ----
+short=64
+cp -r reward short
+sed -i "s/\"max_position_embeddings\": 256/\"max_position_embeddings\": $short/" short/config.json
+run 1 short.h5 "${small[@]}" judge.path=short judge.weights=random
+unread=$("$COMPARE_RESULTS" judged short.h5 $short) || fail "compare_results judged short.h5 $short"
+all=$("$SPECREJ" export both.h5 --pick all | grep -vc '"status":"rejected"')
+[ "$unread" -gt 0 ] && [ "$unread" -lt "$all" ] || fail "$unread of $all candidates are longer than $short tokens"
+grep -q "prompt .* candidates are not judged: .*context holds $short" log || fail "no word of what was not judged"
+cp short.h5 before.h5
+run 1 short.h5 "${small[@]}" judge.path=short judge.weights=random
+cmp short.h5 before.h5 || fail "what cannot be read was tried again"
+echo "what a judge cannot read stays without a reward, and is not tried again"
