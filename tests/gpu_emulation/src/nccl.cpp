@@ -149,11 +149,16 @@ void reduce_any(const operation &o, const char *parts)
     }
 }
 
-/* Elements of a group's operations that are under way. */
+/* An operation that is under way, with buffers of its own: the caller may give up and free his. */
+struct exchange {
+    MPI_Request request = MPI_REQUEST_NULL;
+    std::vector<char> sent, received;
+};
+
+/* A group's operations on one stream. */
 struct progress {
     bool is_started = false;
-    std::vector<MPI_Request> requests;
-    std::vector<std::vector<char>> parts; /* of an ALL_REDUCE */
+    std::vector<exchange> exchanges;
 };
 
 MPI_Datatype mpi_type(ncclDataType_t type)
@@ -165,44 +170,48 @@ MPI_Datatype mpi_type(ncclDataType_t type)
                         : MPI_UINT64_T;
 }
 
-void start(const operation &o, MPI_Request *request, std::vector<char> *parts)
+void start(const operation &o, exchange *e)
 {
     MPI_Comm comm = o.ranks->mpi;
     MPI_Datatype type = mpi_type(o.type);
     int n = static_cast<int>(o.count);
     size_t bytes = o.count * type_bytes(o.type);
-    char *own;
+    if (o.what != RECEIVE) {
+        const char *from = static_cast<const char *>(o.send);
+        e->sent.assign(from, from + bytes);
+    }
     switch (o.what) {
     case ALL_GATHER:
-        own = static_cast<char *>(o.receive) + static_cast<size_t>(o.ranks->rank) * bytes;
-        MPI_Iallgather(o.send == own ? MPI_IN_PLACE : o.send, n, type, o.receive, n, type, comm,
-                       request);
-        break;
     case ALL_REDUCE:
-        parts->resize(bytes * static_cast<size_t>(o.ranks->n_ranks));
-        MPI_Iallgather(o.send, n, type, parts->data(), n, type, comm, request);
+        e->received.resize(bytes * static_cast<size_t>(o.ranks->n_ranks));
+        MPI_Iallgather(e->sent.data(), n, type, e->received.data(), n, type, comm, &e->request);
         break;
     case BROADCAST:
-        if (o.ranks->rank == o.peer && o.send != o.receive) memmove(o.receive, o.send, bytes);
-        MPI_Ibcast(o.receive, n, type, o.peer, comm, request);
+        e->received = e->sent;
+        MPI_Ibcast(e->received.data(), n, type, o.peer, comm, &e->request);
         break;
     case SEND:
-        MPI_Issend(o.send, n, type, o.peer, 0, comm, request);
+        MPI_Issend(e->sent.data(), n, type, o.peer, 0, comm, &e->request);
         break;
     case RECEIVE:
-        MPI_Irecv(o.receive, n, type, o.peer, 0, comm, request);
+        e->received.resize(bytes);
+        MPI_Irecv(e->received.data(), n, type, o.peer, 0, comm, &e->request);
         break;
     }
 }
 
-/* Gives up what an aborted communicator has under way. */
-void abandon(progress *p)
+void finish(const operation &o, const exchange &e)
 {
-    for (MPI_Request &request : p->requests)
-        if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
+    if (o.what == ALL_REDUCE)
+        reduce_any(o, e.received.data());
+    else if (!e.received.empty())
+        memcpy(o.receive, e.received.data(), e.received.size());
 }
 
-/* One group on one stream; true: finished. */
+/* What an aborted communicator had under way: MPI may still write there. */
+std::vector<progress> abandoned;
+
+/* True: finished. */
 bool go_on(const std::vector<operation> &operations, progress *p)
 {
     if (operations[0].ranks->n_ranks == 1) {
@@ -210,22 +219,20 @@ bool go_on(const std::vector<operation> &operations, progress *p)
         return true;
     }
     if (operations[0].ranks->is_aborted) {
-        if (p->is_started) abandon(p);
+        if (p->is_started) abandoned.push_back(std::move(*p));
         return true;
     }
     if (!p->is_started) {
         p->is_started = true;
-        p->requests.assign(operations.size(), MPI_REQUEST_NULL);
-        p->parts.resize(operations.size());
-        for (size_t i = 0; i < operations.size(); i++)
-            start(operations[i], &p->requests[i], &p->parts[i]);
+        p->exchanges.resize(operations.size());
+        for (size_t i = 0; i < operations.size(); i++) start(operations[i], &p->exchanges[i]);
     }
-    int is_done;
-    MPI_Testall(static_cast<int>(p->requests.size()), p->requests.data(), &is_done,
-                MPI_STATUSES_IGNORE);
-    if (!is_done) return false;
-    for (size_t i = 0; i < operations.size(); i++)
-        if (operations[i].what == ALL_REDUCE) reduce_any(operations[i], p->parts[i].data());
+    for (exchange &e : p->exchanges) {
+        int is_done;
+        MPI_Test(&e.request, &is_done, MPI_STATUS_IGNORE);
+        if (!is_done) return false;
+    }
+    for (size_t i = 0; i < operations.size(); i++) finish(operations[i], p->exchanges[i]);
     return true;
 }
 
