@@ -222,6 +222,10 @@ struct backend_ops {
     /* logprob[s] of given tokens, as above. */
     void (*logprob)(struct backend *b, const float *logits, int64_t S,
                     const struct sample_params *p, const int32_t *token, float *logprob);
+
+    /* Joules that the device has used so far, from some beginning, divided by the ranks that share
+     * it; NAN: not known. */
+    double (*energy_j)(struct backend *b);
 };
 
 enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };

@@ -25,6 +25,7 @@ void prompt_span(struct worker *w, enum span_phase phase, int64_t prompt, int64_
 struct share_head {
     int64_t n_rows, n_tokens, n_partials, n_spans, failed;
     int64_t tokens_generated, tokens_scored, generator_rows, evictions, own_peak_pages;
+    double energy_j; /* of this rank, leader or not */
     struct cost generator, reward;
     struct err error;
 };
@@ -46,6 +47,7 @@ static struct share_head make_head(struct prompt_state *st)
     bool leader = w->grid.is_leader;
     struct share_head h = {
         .n_spans = (int64_t)w->spans.n, .failed = st->failed, .error = st->error};
+    h.energy_j = w->backend->ops->energy_j(w->backend) - st->energy_before_j;
     if (!leader || st->skipped) return h;
     h.n_partials = (int64_t)st->partials.n;
     h.tokens_generated = engine_tokens_sampled(w->engine);
@@ -217,6 +219,7 @@ static void unpack_share(const char *at, int32_t rank, struct gathered *g, struc
     sum->generator_rows += h.generator_rows;
     sum->evictions += h.evictions;
     sum->own_peak_pages += h.own_peak_pages;
+    sum->energy_j += h.energy_j;
     sum->generator.flops += h.generator.flops;
     sum->generator.bytes += h.generator.bytes;
     sum->reward.flops += h.reward.flops;
@@ -251,7 +254,7 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->generator_flops = sum->generator.flops;
     p->reward_flops = sum->reward.flops;
     p->bytes = sum->generator.bytes + sum->reward.bytes;
-    p->energy_j = NAN;
+    p->energy_j = sum->energy_j;
     p->kv_peak_tokens = st->skipped ? 0 : (st->prompt_pages + sum->own_peak_pages) * PAGE_TOKENS;
     p->evictions = sum->evictions;
 }

@@ -196,6 +196,7 @@ enum prompt_outcome prompt_run(struct worker *w, const struct prompt_input *in,
     st.single_group = comm_size(st.deciders) == comm_size(w->grid.group);
     st.generator_before = w->generator.stats;
     st.reward_before = w->reward.stats;
+    st.energy_before_j = w->backend->ops->energy_j(w->backend);
     kvcache_peak(w->generator_pages, true);
     *record = (struct trace_record){0};
     if (begin(&st) < 0)

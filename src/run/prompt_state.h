@@ -45,6 +45,7 @@ struct prompt_state {
     double start_s;
     int64_t evictions, tokens_scored, need_pages;
     struct model_stats generator_before, reward_before;
+    double energy_before_j;
 };
 
 #define OWNS(st, c) ((st)->owner[c] == (st)->w->grid.group_index)

@@ -14,6 +14,7 @@ static void cpu_destroy(struct backend *b)
 {
     struct cpu *cpu = cpu_of(b);
     onednn_destroy(cpu->onednn);
+    energy_close(cpu->energy);
     steps_free(cpu->steps);
     free(cpu->gemm.p);
     free(cpu->attention.p);
@@ -62,6 +63,7 @@ static const struct backend_ops cpu_ops = {
     .sum_ranks = cpu_sum_ranks,
     .sample = cpu_sample,
     .logprob = cpu_logprob,
+    .energy_j = cpu_energy_j,
 };
 
 /* "model name : X" of /proc/cpuinfo. */
@@ -92,6 +94,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     struct cpu *cpu = mem_calloc(1, sizeof *cpu);
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
     cpu->tile = tile_choose();
+    cpu->energy = energy_open(ENERGY_ROOT);
     struct comm *host = comm_split_node(tensor);
     *b = (struct backend){.ops = &cpu_ops,
                           .tensor = tensor,

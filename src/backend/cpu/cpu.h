@@ -7,6 +7,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "base/energy.h"
 #include "base/fmath.h"
 
 /* Functions with simple loops: one copy for each instruction set, chosen when the program starts.
@@ -41,6 +42,7 @@ struct cpu {
     struct onednn *onednn;     /* owned; NULL: own tiles everywhere */
     const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
     struct steps *steps;       /* owned: a batch that advances (batch.c) */
+    struct energy *energy;     /* owned; NULL: not known */
     struct scratch gemm, attention, rows, ranks, sample, cut;
 };
 
@@ -63,6 +65,8 @@ void *cpu_alloc(struct backend *b, size_t bytes);
 void cpu_free(struct backend *b, void *p);
 void cpu_copy(struct backend *b, void *dst, const void *src, size_t bytes);
 size_t cpu_free_bytes(struct backend *b);
+
+double cpu_energy_j(struct backend *b);
 
 /* ---- weight.c ---- */
 struct weight {

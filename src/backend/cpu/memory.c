@@ -140,3 +140,8 @@ size_t cpu_free_bytes(struct backend *b)
     if (slurm < room) room = slurm;
     return (size_t)room;
 }
+
+double cpu_energy_j(struct backend *b)
+{
+    return energy_read(cpu_of(b)->energy) / b->ranks_on_device;
+}

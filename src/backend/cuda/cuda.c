@@ -43,6 +43,7 @@ static void cuda_destroy(struct backend *b)
         cuda_staging_free(&cuda->staging);
         CUDA_CHECK(cudaStreamDestroy(cuda->stream));
     }
+    cuda_energy_close(cuda->energy);
     free(cuda);
     free(b);
 }
@@ -84,6 +85,7 @@ static const struct backend_ops cuda_ops = {
     .sum_ranks = cuda_sum_ranks,
     .sample = cuda_sample,
     .logprob = cuda_logprob,
+    .energy_j = cuda_energy_j,
 };
 
 static int find_device(int rank_on_host, int *device, struct err *e)
@@ -114,6 +116,7 @@ static void describe(struct backend *b, struct comm *host)
     CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
     NCCL_CHECK(ncclGetVersion(&nccl));
     cuda->multiprocessors = p.multiProcessorCount;
+    cuda->energy = cuda_energy_open((const unsigned char *)p.uuid.bytes);
     snprintf(b->device, sizeof b->device, "%.127s", p.name);
     snprintf(b->isa, sizeof b->isa, "sm_%d%d", p.major, p.minor);
     snprintf(b->versions, sizeof b->versions,

@@ -41,6 +41,7 @@ struct cuda_staging {
 struct gemm;   /* gemm.h */
 struct steps;  /* batch.c */
 struct graphs; /* graph.c */
+struct cuda_energy;
 
 struct cuda {
     int device, multiprocessors;
@@ -49,13 +50,14 @@ struct cuda {
     uint64_t generation; /* of device memory that recordings may name */
 
     struct cuda_staging staging;
-    struct gemm *gemm;         /* owned */
-    struct steps *steps;       /* owned */
-    struct graphs *graphs;     /* owned */
-    ncclComm_t ranks;          /* owned; NULL where the group is one rank */
-    struct cuda_buffer gather; /* [ranks, n] of a sum over ranks */
-    struct cuda_buffer slots;  /* attention's partial results */
-    struct cuda_buffer rows;   /* indices of gather_rows */
+    struct gemm *gemm;          /* owned */
+    struct steps *steps;        /* owned */
+    struct graphs *graphs;      /* owned */
+    struct cuda_energy *energy; /* owned; NULL: not known */
+    ncclComm_t ranks;           /* owned; NULL where the group is one rank */
+    struct cuda_buffer gather;  /* [ranks, n] of a sum over ranks */
+    struct cuda_buffer slots;   /* attention's partial results */
+    struct cuda_buffer rows;    /* indices of gather_rows */
     struct cuda_buffer sample, sample_io;
 };
 
@@ -117,6 +119,11 @@ void cuda_decode_draw(struct backend *b, const float *logits, int64_t at, int64_
 void cuda_decode_advance(struct backend *b);
 void cuda_decode_end(struct backend *b, int32_t *token, float *logprob);
 void cuda_steps_free(struct backend *b);
+
+/* ---- energy.c ---- */
+struct cuda_energy *cuda_energy_open(const unsigned char uuid[16]); /* NULL: not known */
+void cuda_energy_close(struct cuda_energy *e);                      /* accepts NULL */
+double cuda_energy_j(struct backend *b);
 
 /* ---- graph.c ---- */
 void cuda_graph(struct backend *b, uint64_t key, void (*body)(void *), void *arg);
