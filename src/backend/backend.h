@@ -98,6 +98,7 @@ struct backend {
     void *impl;
     enum dtype dtype;      /* how weights are stored */
     enum dtype activation; /* of `act` buffers */
+    int64_t max_rows;      /* of a forward pass: more are worth no more */
     int64_t
         steps_ahead; /* most steps worth handing to decode_begin: 1 where the host is the device */
     int threads;     /* of this rank */

@@ -102,13 +102,13 @@ static int plan_pages(const struct score *s, int64_t *longest, int64_t *pages, s
         if (n > *longest) *longest = n;
         if ((int64_t)l->prefix.n > prefix) prefix = (int64_t)l->prefix.n;
     }
-    size_t work =
-        model_workspace_bytes(&m->arch, &m->shard, s->backend->activation, *longest, MAX_ROWS);
+    size_t work = model_workspace_bytes(&m->arch, &m->shard, s->backend->activation, *longest,
+                                        s->backend->max_rows);
     double free_bytes =
         MEMORY_SHARE * (double)s->backend->ops->free_bytes(s->backend) - (double)work;
     double fits = free_bytes / (double)setup_page_bytes(m);
     int64_t least = pages_of(prefix) + pages_of(*longest);
-    *pages = least + 2 * MAX_ROWS;
+    *pages = least + 2 * s->backend->max_rows;
     if (fits < (double)least)
         return err_set(e, "%s: no memory for %lld tokens of keys and values beside the weights",
                        s->folder, (long long)*longest);
@@ -124,7 +124,7 @@ static int load(struct score *s, struct err *e)
     TRY(comm_agree(s->world, rc, e));
     TRY(comm_agree(s->world, plan_pages(s, &longest, &pages, e), e));
     pages = comm_min_i64(s->world, pages);
-    TRY(comm_agree(s->world, model_prepare(m, longest, MAX_ROWS, pages, e), e));
+    TRY(comm_agree(s->world, model_prepare(m, longest, s->backend->max_rows, pages, e), e));
     s->pages = kvcache_create(m, pages);
     return 0;
 }

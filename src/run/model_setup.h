@@ -4,7 +4,6 @@
 
 #include "decode/reward.h"
 
-#define MAX_ROWS     512 /* rows of one forward pass */
 #define MEMORY_SHARE 0.9 /* of the free memory: the rest is for the libraries' own needs */
 
 /* OpenMP threads of this rank: OMP_NUM_THREADS, else its part of the CPUs that it may use.

@@ -125,9 +125,9 @@ static void most_pages(const struct worker *w, const struct worker_needs *needs,
     int64_t text_pages = pages_of(same_ids ? max_new + 16 : 2 * max_new), kept = 0;
     if (j->reward.cache == CACHE_DEVICE) kept = n * text_pages;
     if (j->reward.cache == CACHE_HOST) /* texts of one forward pass, a page's worth new in each */
-        kept = least(n, MAX_ROWS / PAGE_TOKENS) * text_pages;
+        kept = least(n, w->backend->max_rows / PAGE_TOKENS) * text_pages;
     p->reward_pages = pages_of(needs->longest_reward_prompt) + kept +
-                      pages_of(p->reward_positions) + 2 * MAX_ROWS;
+                      pages_of(p->reward_positions) + 2 * w->backend->max_rows;
 }
 
 /* The generator's pages that this rank holds when the prompt's budget is `budget`: never more than
@@ -189,10 +189,11 @@ static int plan_memory(struct worker *w, const struct worker_needs *needs, struc
     if (generates)
         workspace +=
             model_workspace_bytes(&w->generator.arch, &w->generator.shard, w->backend->activation,
-                                  p->generator_positions, MAX_ROWS);
+                                  p->generator_positions, w->backend->max_rows);
     if (!w->reward_is_self)
-        workspace += model_workspace_bytes(&w->reward.arch, &w->reward.shard,
-                                           w->backend->activation, p->reward_positions, MAX_ROWS);
+        workspace +=
+            model_workspace_bytes(&w->reward.arch, &w->reward.shard, w->backend->activation,
+                                  p->reward_positions, w->backend->max_rows);
     double free_bytes =
         MEMORY_SHARE * (double)w->backend->ops->free_bytes(w->backend) - (double)workspace;
     double per_page = (double)(p->generator_page_bytes + p->reward_page_bytes);
@@ -227,11 +228,11 @@ static int prepare(struct worker *w, const struct worker_needs *needs, const str
 {
     if (w->role == WORKER_JOB) {
         int64_t pages = physical_pages(w, needs, w->budget_pages);
-        TRY(model_prepare(&w->generator, p->generator_positions, MAX_ROWS, pages, e));
+        TRY(model_prepare(&w->generator, p->generator_positions, w->backend->max_rows, pages, e));
         w->generator_pages = kvcache_create(&w->generator, pages);
     }
     if (w->reward_is_self) return 0;
-    TRY(model_prepare(&w->reward, p->reward_positions, MAX_ROWS, p->reward_pages, e));
+    TRY(model_prepare(&w->reward, p->reward_positions, w->backend->max_rows, p->reward_pages, e));
     w->reward_pages = kvcache_create(&w->reward, p->reward_pages);
     return 0;
 }

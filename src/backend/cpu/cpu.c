@@ -101,6 +101,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
                           .impl = cpu,
                           .ranks_on_device = comm_size(host),
                           .activation = DTYPE_ID_F32,
+                          .max_rows = 512,
                           .steps_ahead = 1};
     comm_destroy(host);
     b->threads = cpu->threads;

@@ -143,6 +143,7 @@ static struct backend *create(const struct backend_config *c, int device, struct
                           .impl = cuda,
                           .dtype = dtype,
                           .activation = dtype,
+                          .max_rows = 1024,
                           .steps_ahead = PAGE_TOKENS,
                           .threads = c->threads > 0 ? c->threads : 1};
     CUDA_CHECK(cudaSetDevice(device));
