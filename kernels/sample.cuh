@@ -89,7 +89,8 @@ void sample_search_fill(const struct sample *a, enum sample_by by, int shift, in
                         cudaStream_t stream);
 void sample_search_descend(const struct sample *a, enum sample_by by, int shift,
                            cudaStream_t stream);
-/* Token and log-probability.  from: whose races decide; NULL: the lists or, greedy, the maxima. */
+/* Token and log-probability.  The lists' race decides where there are lists, else the races in
+ * `from`, else (NULL: greedy) the maxima. */
 void sample_choose(const struct sample *a, const struct sample_record *from, cudaStream_t stream);
 
 /* ---- order of ids: by logit, ties by lower id ---- */

@@ -1,7 +1,7 @@
 /* The end: each row's token and log-probability, from what all blocks of all ranks found. */
 #include "sample_top.cuh"
 
-#define THREADS 256
+#define THREADS 256 /* at most */
 
 /* What a thread would choose. */
 struct choice {
@@ -20,7 +20,7 @@ static __device__ unsigned merge_lists(struct top &t, const struct sample &a, in
     unsigned each = static_cast<unsigned>(a.parts) * k, n = static_cast<unsigned>(a.ranks) * each;
     u64 bound = 1;
     top_begin(t);
-    for (unsigned first = 0; first < n; first += THREADS) {
+    for (unsigned first = 0; first < n; first += blockDim.x) {
         unsigned i = first + threadIdx.x;
         u64 key = i < n ? keys[i / each * rank_keys + i % each] : 0;
         bool open = key >= bound;
@@ -55,13 +55,13 @@ static __device__ struct choice race_of_lists(const struct sample &a, int s, flo
     u64 target = ~static_cast<u64>(0);
     if (a.top_p < 1.0f) {
         u64 sum = 0;
-        for (unsigned i = threadIdx.x; i < n; i += THREADS) {
+        for (unsigned i = threadIdx.x; i < n; i += blockDim.x) {
             weight[i] = fixed_of(weight_of(key_logit(t.key[i]), max, a.inverse_temperature));
             sum += weight[i];
         }
         target = top_p_target(a.top_p, block_all<u64_sum>(sum));
     }
-    for (unsigned i = threadIdx.x; i < n; i += THREADS) {
+    for (unsigned i = threadIdx.x; i < n; i += blockDim.x) {
         u64 key = t.key[i];
         float x = key_logit(key), w = weight_of(x, max, a.inverse_temperature);
         uint32_t id = static_cast<uint32_t>(key_id(key));
@@ -78,7 +78,7 @@ static __device__ struct choice race_of_records(const struct sample &a,
                                                 const struct sample_record *from, int s)
 {
     struct choice best = {SAMPLE_NOBODY, 0.0f};
-    for (int i = threadIdx.x; i < a.ranks * a.parts; i += THREADS) {
+    for (int i = threadIdx.x; i < a.ranks * a.parts; i += static_cast<int>(blockDim.x)) {
         const struct sample_record &r = sums_at(a, from, s, i);
         if (r.race < best.race) best = {r.race, r.x};
     }
@@ -99,10 +99,10 @@ static __global__ void __launch_bounds__(THREADS)
     struct choice mine = {SAMPLE_NOBODY, 0.0f};
     if (!max.usable) {
         /* nobody */
-    } else if (from) {
-        mine = race_of_records(a, from, s);
     } else if constexpr (listed) {
         mine = race_of_lists(a, s, max.x);
+    } else if (from) {
+        mine = race_of_records(a, from, s);
     } else if (threadIdx.x == 0) {
         mine = {race_key(0.0f, max.id), max.x};
     }
@@ -121,8 +121,10 @@ static __global__ void __launch_bounds__(THREADS)
 void sample_choose(const struct sample *a, const struct sample_record *from, cudaStream_t stream)
 {
     dim3 grid(static_cast<unsigned>(a->S));
-    if (a->listed && !from)
-        LAUNCH(choose_kernel<true>, grid, THREADS, 0, stream, *a, from);
+    unsigned keys = static_cast<unsigned>(a->listed * a->parts * a->ranks);
+    if (a->listed)
+        LAUNCH(choose_kernel<true>, grid,
+               min((keys + 31) / 32 * 32, static_cast<unsigned>(THREADS)), 0, stream, *a, from);
     else
-        LAUNCH(choose_kernel<false>, grid, THREADS, 0, stream, *a, from);
+        LAUNCH(choose_kernel<false>, grid, 32, 0, stream, *a, from);
 }
