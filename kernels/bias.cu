@@ -1,4 +1,4 @@
-/* x [T, N] += bias [N], f32: added in f32 and rounded once. */
+/* out [T, N] = x [T, N] f32 + bias [N] f32, rounded once. */
 #include "kernels.h"
 #include "rows.cuh"
 
@@ -6,7 +6,8 @@
 
 /* Block: THREADS pieces of 16 bytes of one row. */
 template <typename T, bool whole>
-static __global__ void add_bias_kernel(T *x, const float *bias, int64_t blocks_per_row, int64_t N)
+static __global__ void add_bias_kernel(T *out, const float *x, const float *bias,
+                                       int64_t blocks_per_row, int64_t N)
 {
     constexpr int n = vector_of<T>;
     int64_t t = blockIdx.x / blocks_per_row;
@@ -17,19 +18,19 @@ static __global__ void add_bias_kernel(T *x, const float *bias, int64_t blocks_p
     load_some<whole>(b, bias + i, N - i);
 #pragma unroll
     for (int j = 0; j < n; j++) v[j] += b[j];
-    store_some<whole>(x + t * N + i, v, N - i);
+    store_some<whole>(out + t * N + i, v, N - i);
 }
 
-extern "C" cudaError_t k_add_bias(void *x, enum dtype x_type, const float *bias, int64_t T,
-                                  int64_t N, cudaStream_t stream)
+extern "C" cudaError_t k_add_bias(void *out, enum dtype out_type, const float *x, const float *bias,
+                                  int64_t T, int64_t N, cudaStream_t stream)
 {
     if (T == 0) return cudaSuccess;
-    bool whole = is_whole(N, x_type) && is_aligned(x) && is_aligned(bias);
-    return launch_for(x_type, whole, [&](auto type, auto is_whole) {
+    bool whole = is_whole(N, out_type) && is_aligned(out) && is_aligned(x) && is_aligned(bias);
+    return launch_for(out_type, whole, [&](auto type, auto is_whole) {
         using A = typename decltype(type)::type;
         int64_t blocks_per_row = ceil_div(N, THREADS * vector_of<A>);
         LAUNCH((add_bias_kernel<A, decltype(is_whole)::value>),
                dim3(static_cast<unsigned>(T * blocks_per_row)), THREADS, 0, stream,
-               static_cast<A *>(x), bias, blocks_per_row, N);
+               static_cast<A *>(out), x, bias, blocks_per_row, N);
     });
 }

@@ -64,10 +64,10 @@ cudaError_t k_softcap(float *x, int64_t n, float cap, cudaStream_t stream);
 cudaError_t k_gather_rows(void *out, const void *x, const int32_t *rows, int64_t R,
                           size_t row_bytes, cudaStream_t stream);
 
-/* ---- bias.cu: what a GEMM without an epilogue leaves to do; x [T, N] of x_type += bias [N] ----
- */
-cudaError_t k_add_bias(void *x, enum dtype x_type, const float *bias, int64_t T, int64_t N,
-                       cudaStream_t stream);
+/* ---- bias.cu: what a GEMM without an epilogue leaves to do ---- */
+/* out [T, N] of out_type = x [T, N] f32 + bias [N]; out may be x where both are f32. */
+cudaError_t k_add_bias(void *out, enum dtype out_type, const float *x, const float *bias, int64_t T,
+                       int64_t N, cudaStream_t stream);
 
 /* ---- rope_kv_write.cu ---- */
 /* kv_layer: the layer's pages.  rope [positions, E/2, 2].  q_norm, k_norm: [E] or NULL. */

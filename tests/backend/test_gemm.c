@@ -1,33 +1,25 @@
 /* GEMM against its oracle, its invariance, and how weights are filled. */
 #include "backend/fixture.h"
 
-#include "base/mem.h"
-
-static float bf16_near(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    u = (u + 0x7fffu + (u >> 16 & 1u)) & 0xffff0000u;
-    memcpy(&x, &u, sizeof u);
-    return x;
-}
-
 /* A random weight and the numbers that it stores. */
 static struct weight *random_weight(struct backend *b, int64_t N, int64_t K, float **stored,
                                     uint64_t seed)
 {
     struct err e = {{0}};
-    float *rows = mem_calloc((size_t)(N * K), sizeof *rows);
+    float *rows = host_memory(N * K, sizeof *rows);
+    void *narrow = host_memory(N * K, dtype_bytes(b->dtype));
     fill_random(rows, N * K, seed);
     struct weight *w = b->ops->weight_create(b, N, K, &e);
-    assert_non_null(w);
+    if (!w) fail_msg("%s", e.text);
     for (int64_t n = 0, piece = 1; n < N;
          n += piece, piece = piece * 3 % 41 + 1) { /* pieces of uneven size */
         if (piece > N - n) piece = N - n;
         assert_int_equal(b->ops->weight_fill(b, w, rows + n * K, DTYPE_ID_F32, piece, &e), 0);
     }
     assert_int_equal(b->ops->weight_finish(b, w, &e), 0);
-    for (int64_t i = 0; i < N * K && b->dtype == DTYPE_ID_BF16; i++) rows[i] = bf16_near(rows[i]);
+    dtype_narrow(narrow, rows, b->dtype, (size_t)(N * K));
+    dtype_widen(rows, narrow, b->dtype, (size_t)(N * K));
+    free(narrow);
     *stored = rows;
     return w;
 }
@@ -35,26 +27,34 @@ static struct weight *random_weight(struct backend *b, int64_t N, int64_t K, flo
 static const int64_t shapes[][2] = {{64, 64},  {172, 64}, {1, 5},    {17, 300},
                                     {33, 257}, {160, 96}, {100, 768}};
 
-static void check_shape(struct backend *b, int64_t N, int64_t K)
+/* Rows beyond 64 take more than one call where the device has few. */
+static void check_shape(struct backend *b, int64_t N, int64_t K, enum dtype out_type)
 {
-    float *stored, *x = random_tensor(b, 131 * K, 2), *bias = random_tensor(b, N, 3);
-    float *out = b->ops->alloc(b, (size_t)(131 * N) * sizeof *out);
-    double *want = mem_calloc((size_t)(131 * N), sizeof *want);
+    enum { MOST = 131 };
+    float *stored, *x = random_numbers(MOST * K, b->dtype, 2),
+                   *bias = random_numbers(N, DTYPE_ID_F32, 3),
+                   *got = host_memory(MOST * N, sizeof *got);
+    void *dx = put(b, x, MOST * K, b->activation), *dbias = put(b, bias, N, DTYPE_ID_F32),
+         *out = device_memory(b, MOST * N, out_type);
+    double *want = host_memory(MOST * N, sizeof *want);
     struct weight *w = random_weight(b, N, K, &stored, 1);
-    for (int64_t i = 0; i < 131 * K && b->dtype == DTYPE_ID_BF16; i++) x[i] = bf16_near(x[i]);
-    static const int64_t rows[] = {1, 2, 7, 131};
+    static const int64_t rows[] = {1, 2, 7, MOST};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[80];
-        snprintf(name, sizeof name, "gemm %s %lld x %lld, %lld rows", dtype_name(b->dtype),
-                 (long long)N, (long long)K, (long long)rows[i]);
-        b->ops->gemm(b, out, DTYPE_ID_F32, x, w, i % 2 ? bias : NULL, rows[i]);
+        snprintf(name, sizeof name, "gemm %s to %s, %lld x %lld, %lld rows", dtype_name(b->dtype),
+                 dtype_name(out_type), (long long)N, (long long)K, (long long)rows[i]);
+        b->ops->gemm(b, out, out_type, dx, w, i % 2 ? dbias : NULL, rows[i]);
+        get(b, got, out, rows[i] * N, out_type);
         ref_gemm(want, x, stored, i % 2 ? bias : NULL, rows[i], N, K);
-        assert_true(close_to(name, out, want, rows[i] * N, 1e-12));
+        assert_true(result_close(name, got, want, rows[i], N, out_type, 1e-12));
     }
     b->ops->weight_destroy(b, w);
-    b->ops->free(b, x);
-    b->ops->free(b, bias);
+    b->ops->free(b, dx);
+    b->ops->free(b, dbias);
     b->ops->free(b, out);
+    free(x);
+    free(bias);
+    free(got);
     free(want);
     free(stored);
 }
@@ -62,51 +62,72 @@ static void check_shape(struct backend *b, int64_t N, int64_t K)
 static void test_oracle(void **state)
 {
     (void)state;
-    for (int d = 0; d < 2; d++) {
-        struct backend *b = backend_for_test(d ? DTYPE_ID_BF16 : DTYPE_ID_F32, 2);
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-            check_shape(b, shapes[i][0], shapes[i][1]);
+    for (const enum dtype *d = types_for_test(); *d; d++) {
+        struct backend *b = backend_for_test(*d, 2);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            check_shape(b, shapes[i][0], shapes[i][1], DTYPE_ID_F32);
+            if (b->activation != DTYPE_ID_F32)
+                check_shape(b, shapes[i][0], shapes[i][1], b->activation);
+        }
         backend_destroy(b);
     }
 }
 
-/* One row in every place of batches of many sizes, by 1, 2, 3 threads: always the same bits. */
-static void check_invariance(enum dtype dtype, int64_t N, int64_t K)
+/* One row in every place of batches of many sizes: always the same bits. */
+static void check_rows(struct backend *b, int64_t N, int64_t K, enum dtype out_type, bool first,
+                       char *anchor_out)
 {
     static const int64_t sizes[] = {1,  2,  3,  4,  5,  6,  7,   8,   13, 16,
                                     31, 48, 64, 95, 96, 97, 128, 200, 513};
-    float *anchor_out = mem_calloc((size_t)N, sizeof *anchor_out);
+    int64_t most = is_emulated(b) ? 97 : 513;
+    size_t out_bytes = (size_t)N * dtype_bytes(out_type);
+    float *stored, *anchor = random_numbers(K, b->dtype, 7),
+                   *other = random_numbers(K, b->dtype, 9);
+    void *x = put_random(b, most * K, b->activation, 5),
+         *out = device_memory(b, most * N, out_type);
+    char *got = host_memory(N, dtype_bytes(out_type));
+    struct weight *w = random_weight(b, N, K, &stored, 8);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && sizes[i] <= most; i++)
+        for (int64_t place = 0; place < sizes[i]; place = place * 2 + 1) {
+            put_at(b, x, place * K, anchor, K, b->activation);
+            b->ops->gemm(b, out, out_type, x, w, NULL, sizes[i]);
+            b->ops->download(b, got, (char *)out + (size_t)place * out_bytes, out_bytes);
+            if (first && i == 0) memcpy(anchor_out, got, out_bytes);
+            assert_memory_equal(got, anchor_out, out_bytes);
+            put_at(b, x, place * K, other, K, b->activation);
+        }
+    b->ops->weight_destroy(b, w);
+    b->ops->free(b, x);
+    b->ops->free(b, out);
+    free(anchor);
+    free(other);
+    free(got);
+    free(stored);
+}
+
+/* By 1, 2, 3 threads, or as often on a GPU. */
+static void check_invariance(enum dtype dtype, int64_t N, int64_t K)
+{
+    char *anchor = host_memory(N, 2 * sizeof(float));
     for (int threads = 1; threads <= 3; threads++) {
         struct backend *b = backend_for_test(dtype, threads);
-        float *stored, *x = random_tensor(b, 513 * K, 5), *out = random_tensor(b, 513 * N, 6),
-                       *anchor = random_tensor(b, K, 7);
-        struct weight *w = random_weight(b, N, K, &stored, 8);
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            for (int64_t place = 0; place < sizes[i]; place = place * 2 + 1) {
-                memcpy(x + place * K, anchor, (size_t)K * sizeof *x);
-                b->ops->gemm(b, out, DTYPE_ID_F32, x, w, NULL, sizes[i]);
-                if (threads == 1 && i == 0) memcpy(anchor_out, out, (size_t)N * sizeof *out);
-                assert_memory_equal(out + place * N, anchor_out, (size_t)N * sizeof *out);
-                fill_random(x + place * K, K, (uint64_t)place + 100);
-            }
-        b->ops->weight_destroy(b, w);
-        b->ops->free(b, x);
-        b->ops->free(b, out);
-        b->ops->free(b, anchor);
-        free(stored);
+        check_rows(b, N, K, DTYPE_ID_F32, threads == 1, anchor);
+        if (b->activation != DTYPE_ID_F32)
+            check_rows(b, N, K, b->activation, threads == 1, anchor + (size_t)N * sizeof(float));
+        bool emulated = is_emulated(b);
         backend_destroy(b);
+        if (emulated) break;
     }
-    free(anchor_out);
+    free(anchor);
 }
 
 static void test_invariance(void **state)
 {
     (void)state;
     static const int64_t some[][2] = {{64, 64}, {172, 64}, {264, 768}, {48, 2048}};
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
-        check_invariance(DTYPE_ID_F32, some[i][0], some[i][1]);
-        check_invariance(DTYPE_ID_BF16, some[i][0], some[i][1]);
-    }
+    size_t n = tests_cuda() ? 2 : sizeof some / sizeof *some;
+    for (const enum dtype *d = types_for_test(); *d; d++)
+        for (size_t i = 0; i < n; i++) check_invariance(*d, some[i][0], some[i][1]);
 }
 
 /* Halves widen exactly: the same numbers from any source type give the same bits. */
@@ -123,17 +144,21 @@ static void test_sources(void **state)
         struct err e = {{0}};
         uint16_t rows[N * K];
         double want[N];
-        float x[K] = {0}, out[N];
+        float x[K] = {0}, got[N];
         x[3] = 1;
         for (int i = 0; i < N * K; i++) rows[i] = (half ? f16 : bf16)[i % 6];
         for (int n = 0; n < N; n++) want[n] = (half ? f16_value : bf16_value)[(n * K + 3) % 6];
         struct weight *w = b->ops->weight_create(b, N, K, &e);
+        void *dx = put(b, x, K, DTYPE_ID_F32), *out = device_memory(b, N, DTYPE_ID_F32);
         assert_int_equal(
             b->ops->weight_fill(b, w, rows, half ? DTYPE_ID_F16 : DTYPE_ID_BF16, N, &e), 0);
         assert_int_equal(b->ops->weight_finish(b, w, &e), 0);
-        b->ops->gemm(b, out, DTYPE_ID_F32, x, w, NULL, 1);
-        for (int n = 0; n < N; n++) assert_true((double)out[n] == want[n]);
+        b->ops->gemm(b, out, DTYPE_ID_F32, dx, w, NULL, 1);
+        get(b, got, out, N, DTYPE_ID_F32);
+        for (int n = 0; n < N; n++) assert_true((double)got[n] == want[n]);
         b->ops->weight_destroy(b, w);
+        b->ops->free(b, dx);
+        b->ops->free(b, out);
     }
     backend_destroy(b);
 }

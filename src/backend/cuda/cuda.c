@@ -36,8 +36,8 @@ static void cuda_destroy(struct backend *b)
         cuda_ranks_end(b);
         cuda_steps_free(b);
         gemm_end(b);
-        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots, &cuda->rows,
-                                               &cuda->sample, &cuda->sample_io};
+        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots,  &cuda->rows,
+                                               &cuda->sum,    &cuda->sample, &cuda->sample_io};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             cuda_release(b, buffers[i]->p);
         cuda_staging_free(&cuda->staging);

@@ -58,6 +58,7 @@ struct cuda {
     struct cuda_buffer gather;  /* [ranks, n] of a sum over ranks */
     struct cuda_buffer slots;   /* attention's partial results */
     struct cuda_buffer rows;    /* indices of gather_rows */
+    struct cuda_buffer sum;     /* a product before its bias and rounding */
     struct cuda_buffer sample, sample_io;
 };
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ struct search {
     int n;
 };
 
-/* Numbers in [-1, 1) with 8 significant bits: the same in every type. */
+/* Numbers of either sign between 2^-12 and 1, spread over the powers of two: their products span 24
+ * of them, so that every sum rounds and another order shows. */
 static void fill_noise(struct backend *b, char *to, size_t numbers, uint32_t seed)
 {
     size_t bytes = dtype_bytes(b->dtype), n = numbers < NOISE ? numbers : NOISE;
@@ -45,7 +47,7 @@ static void fill_noise(struct backend *b, char *to, size_t numbers, uint32_t see
     char *narrow = mem_calloc(n, bytes);
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        wide[i] = (float)((int)(seed >> 24) - 128) / 128.0f;
+        wide[i] = ldexpf((float)(int32_t)(seed | 1u), -31 - (int)(i * 7 % 12));
     }
     dtype_narrow(narrow, wide, b->dtype, n);
     cuda_upload(b, to, narrow, n * bytes);

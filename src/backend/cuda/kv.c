@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of attention's workspace, besides one for each row: what chunks are spread over. */
-#define SPARE_SLOTS  1024
-#define RESERVE_ROWS 512 /* taken at once; more when a batch is larger */
+#define SPARE_SLOTS 1024 /* of attention's workspace, besides one for each row */
 
 int64_t cuda_attention_slots(int64_t T)
 {
@@ -59,8 +57,7 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
     }
     if (prepare(b, shape, e) < 0) return NULL;
     char *data = cuda_alloc(b, bytes);
-    size_t slots =
-        k_attention_workspace_bytes(cuda_attention_slots(RESERVE_ROWS), shape.H, shape.E);
+    size_t slots = k_attention_workspace_bytes(cuda_attention_slots(b->max_rows), shape.H, shape.E);
     if (!data || !cuda_try_need(b, &cuda->slots, slots)) {
         err_set(e,
                 "cannot have %.2f GiB of device memory for %lld KV pages; set a smaller "

@@ -8,10 +8,11 @@
 
 #include <time.h>
 
-#define SPIN_S     0.002 /* look again at once for so long, then between naps */
-#define NAP_NS     20000
-#define DEADLINE_S 600.0 /* longer than any step, any load of a weight, any wait for another rank  \
-                          */
+/* Look again at once for so long, then between naps. */
+#define SPIN_S 0.002
+#define NAP_NS 20000
+/* Longer than any step, any load of a weight, any wait for another rank. */
+#define DEADLINE_S 600.0
 
 static void check_peers(const struct cuda *cuda)
 {

@@ -97,9 +97,16 @@ int cuda_weight_finish(struct backend *b, struct weight *w, struct err *e)
 void cuda_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
                const struct weight *w, const float *bias, int64_t T)
 {
+    struct cuda *cuda = cuda_of(b);
     if (T == 0) return;
-    gemm_run(b, out_type == DTYPE_ID_F32 ? w->to_f32 : w->to_activation, out, x, w->data, T);
-    if (bias) CUDA_CHECK(k_add_bias(out, out_type, bias, T, w->N, cuda_of(b)->stream));
+    if (bias) { /* rounded once, after the bias */
+        size_t bytes = (size_t)(T * w->N) * sizeof(float);
+        float *sum = out_type == DTYPE_ID_F32 ? out : cuda_need(b, &cuda->sum, bytes);
+        gemm_run(b, w->to_f32, sum, x, w->data, T);
+        CUDA_CHECK(k_add_bias(out, out_type, sum, bias, T, w->N, cuda->stream));
+    } else {
+        gemm_run(b, out_type == DTYPE_ID_F32 ? w->to_f32 : w->to_activation, out, x, w->data, T);
+    }
     b->stats.gemm_flops += 2.0 * (double)T * (double)w->N * (double)w->K;
     b->stats.gemm_rows += T;
 }
