@@ -1,10 +1,6 @@
 /* Rotary embedding, pages and attention against their oracles, and their invariance. */
 #include "backend/fixture.h"
 
-#include "base/mem.h"
-
-#include <math.h>
-
 #define MAX_POSITION 700
 
 struct setup {
@@ -19,9 +15,10 @@ struct world_of {
     struct setup s;
     struct backend *b;
     struct kv_pool *kv;
-    float *rope, *q_norm, *k_norm;
-    float *tokens; /* [prefix + sequences * (own + 2)][(H + 2G) E] inputs */
-    float *out;    /* [the same][H E] */
+    float *rope, *q_norm, *k_norm; /* on the host, and in backend memory: */
+    void *drope, *dq_norm, *dk_norm;
+    float *tokens; /* [prefix + sequences * (own + 2)][(H + 2G) E] inputs, host */
+    float *out;    /* [the same][H E] host */
     int32_t *prefix_pages, *own_pages;
 };
 
@@ -42,25 +39,28 @@ static int64_t tokens_of(const struct setup *s)
     return own_slot(s, s->sequences);
 }
 
-static struct world_of begin(struct setup s, int threads)
+static struct world_of begin(struct setup s, enum dtype type, int threads)
 {
-    struct world_of w = {.s = s, .b = backend_for_test(DTYPE_ID_F32, threads)};
+    struct world_of w = {.s = s, .b = backend_for_test(type, threads)};
     struct err e = {{0}};
     int64_t own_pages = pages_of(s.own + 2), n = pages_of(s.prefix) + s.sequences * own_pages;
     w.kv =
         w.b->ops->kv_create(w.b, (struct kv_shape){s.p.layer + 1, s.p.G, s.p.E, s.p.H}, n + 1, &e);
-    assert_non_null(w.kv);
-    w.rope = random_tensor(w.b, MAX_POSITION * s.p.E, 1);
+    if (!w.kv) fail_msg("%s", e.text);
+    w.rope = random_numbers(MAX_POSITION * s.p.E, DTYPE_ID_F32, 1);
     for (int64_t i = 0; i < MAX_POSITION * s.p.E / 2; i++) {
         float angle = w.rope[2 * i] * 3;
         w.rope[2 * i] = cosf(angle);
         w.rope[2 * i + 1] = sinf(angle);
     }
-    w.q_norm = random_tensor(w.b, s.p.E, 2);
-    w.k_norm = random_tensor(w.b, s.p.E, 3);
-    w.tokens = random_tensor(w.b, tokens_of(&s) * stride_of(&s), 4);
-    w.out = w.b->ops->alloc(w.b, (size_t)(tokens_of(&s) * s.p.H * s.p.E) * sizeof *w.out);
-    w.prefix_pages = mem_calloc((size_t)n, sizeof *w.prefix_pages);
+    w.q_norm = random_numbers(s.p.E, DTYPE_ID_F32, 2);
+    w.k_norm = random_numbers(s.p.E, DTYPE_ID_F32, 3);
+    w.drope = put(w.b, w.rope, MAX_POSITION * s.p.E, DTYPE_ID_F32);
+    w.dq_norm = put(w.b, w.q_norm, s.p.E, DTYPE_ID_F32);
+    w.dk_norm = put(w.b, w.k_norm, s.p.E, DTYPE_ID_F32);
+    w.tokens = random_numbers(tokens_of(&s) * stride_of(&s), w.b->activation, 4);
+    w.out = host_memory(tokens_of(&s) * s.p.H * s.p.E, sizeof *w.out);
+    w.prefix_pages = host_memory(n, sizeof *w.prefix_pages);
     w.own_pages = w.prefix_pages + pages_of(s.prefix);
     for (int64_t i = 0; i < n; i++) w.prefix_pages[i] = (int32_t)(n - i); /* page 0 stays unused */
     return w;
@@ -69,13 +69,33 @@ static struct world_of begin(struct setup s, int threads)
 static void end(struct world_of *w)
 {
     w->b->ops->kv_destroy(w->b, w->kv);
-    w->b->ops->free(w->b, w->rope);
-    w->b->ops->free(w->b, w->q_norm);
-    w->b->ops->free(w->b, w->k_norm);
-    w->b->ops->free(w->b, w->tokens);
-    w->b->ops->free(w->b, w->out);
+    w->b->ops->free(w->b, w->drope);
+    w->b->ops->free(w->b, w->dq_norm);
+    w->b->ops->free(w->b, w->dk_norm);
+    free(w->rope);
+    free(w->q_norm);
+    free(w->k_norm);
+    free(w->tokens);
+    free(w->out);
     free(w->prefix_pages);
     backend_destroy(w->b);
+}
+
+/* rope_kv_write and attention of one batch of T rows: qkv, out host. */
+static void run_ops(struct world_of *w, const struct batch *batch, const float *qkv, float *out)
+{
+    const struct setup *s = &w->s;
+    enum dtype type = w->b->activation;
+    int64_t T = batch->T, heads = s->p.H * s->p.E;
+    void *dqkv = put(w->b, qkv, T * stride_of(s), type),
+         *dout = device_memory(w->b, T * heads, type);
+    w->b->ops->batch_begin(w->b, w->kv, batch);
+    w->b->ops->rope_kv_write(w->b, dqkv, w->kv, &s->p, w->drope, s->norms ? w->dq_norm : NULL,
+                             s->norms ? w->dk_norm : NULL, 1e-5f, 0.5f);
+    w->b->ops->attention(w->b, dout, dqkv, w->kv, &s->p);
+    get(w->b, out, dout, T * heads, type);
+    w->b->ops->free(w->b, dqkv);
+    w->b->ops->free(w->b, dout);
 }
 
 /* One step: rows [first, first + n) of the prefix (sequence -1), or n own tokens from own token
@@ -107,10 +127,7 @@ static void step(struct world_of *w, int64_t from, int64_t to, int64_t first, in
         }
     }
     struct batch batch = {.position = position, .segments = segments, .T = T, .S = S};
-    w->b->ops->batch_begin(w->b, w->kv, &batch);
-    w->b->ops->rope_kv_write(w->b, qkv, w->kv, &s->p, w->rope, s->norms ? w->q_norm : NULL,
-                             s->norms ? w->k_norm : NULL, 1e-5f, 0.5f);
-    w->b->ops->attention(w->b, out, qkv, w->kv, &s->p);
+    if (T > 0) run_ops(w, &batch, qkv, out);
     for (int64_t t = 0; t < T; t++)
         memcpy(w->out + slot[t] * heads, out + t * heads, (size_t)heads * sizeof *out);
     free(segments);
@@ -120,9 +137,22 @@ static void step(struct world_of *w, int64_t from, int64_t to, int64_t first, in
     free(slot);
 }
 
+/* As the pages, and the queries beside them, hold a head: rounded. */
+static void round_head(double *x, int64_t E, enum dtype type)
+{
+    float wide[256];
+    uint16_t narrow[256];
+    if (type == DTYPE_ID_F32) return;
+    for (int64_t d = 0; d < E; d++) wide[d] = (float)x[d];
+    dtype_narrow(narrow, wide, type, (size_t)E);
+    dtype_widen(wide, narrow, type, (size_t)E);
+    for (int64_t d = 0; d < E; d++) x[d] = (double)wide[d];
+}
+
 /* The oracle's output of every token. */
 static double *oracle(const struct world_of *w)
 {
+    enum dtype type = w->b->activation;
     const struct setup *s = &w->s;
     int64_t E = s->p.E, heads = s->p.H + s->p.G, stride = stride_of(s),
             n_max = s->prefix + s->own + 2;
@@ -140,6 +170,8 @@ static double *oracle(const struct world_of *w)
                          (double)1e-5f, 0.5);
                 ref_head(k + t * E, row + (s->p.H + g) * E, s->norms ? w->k_norm : NULL, rope, E,
                          (double)1e-5f, 0.5);
+                round_head(q + t * E, E, type);
+                round_head(k + t * E, E, type);
                 for (int64_t d = 0; d < E; d++) v[t * E + d] = (double)row[(heads + g) * E + d];
                 ref_attention_row(want + (slot * s->p.H + h) * E, q + t * E, k, v, t + 1, E, &s->p);
             }
@@ -168,75 +200,88 @@ static void compute(struct world_of *w, int64_t prefill_piece, int64_t own_piece
     for (int64_t t = 0; t < s->own + 2; t += own_piece) step(w, 0, s->sequences, t, own_piece);
 }
 
+static void check_oracle(struct setup setup, enum dtype type)
+{
+    struct world_of w = begin(setup, type, 2);
+    compute(&w, 64, 1);
+    double *want = oracle(&w);
+    const struct setup *s = &w.s;
+    enum dtype activation = w.b->activation;
+    int64_t row = s->p.H * s->p.E;
+    char name[80];
+    snprintf(name, sizeof name, "attention %s, H %lld G %lld E %lld, prefix",
+             dtype_name(activation), (long long)s->p.H, (long long)s->p.G, (long long)s->p.E);
+    assert_true(result_close(name, w.out, want, s->prefix * s->p.H, s->p.E, activation, 1e-12));
+    for (int64_t q = 0; q < s->sequences; q++)
+        assert_true(result_close("  own", w.out + own_slot(s, q) * row, want + own_slot(s, q) * row,
+                                 own_of(s, q) * s->p.H, s->p.E, activation, 1e-12));
+    free(want);
+    end(&w);
+}
+
 static void test_oracle(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
-        struct world_of w = begin(setups[i], 2);
-        compute(&w, 64, 1);
-        double *want = oracle(&w);
-        const struct setup *s = &w.s;
-        int64_t row = s->p.H * s->p.E;
-        char name[80];
-        snprintf(name, sizeof name, "attention H %lld G %lld E %lld, prefix", (long long)s->p.H,
-                 (long long)s->p.G, (long long)s->p.E);
-        assert_true(close_to(name, w.out, want, s->prefix * row, 1e-12));
-        for (int64_t q = 0; q < s->sequences; q++)
-            assert_true(close_to("  own", w.out + own_slot(s, q) * row, want + own_slot(s, q) * row,
-                                 own_of(s, q) * row, 1e-12));
-        free(want);
-        end(&w);
-    }
+    for (const enum dtype *d = types_for_test(); *d; d++)
+        for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) check_oracle(setups[i], *d);
 }
 
 /* The same tokens computed in other pieces, other company and by other numbers of threads: the same
  * bits. */
+static void check_invariance(struct setup setup, enum dtype type)
+{
+    struct world_of a = begin(setup, type, 1);
+    compute(&a, is_emulated(a.b) ? 7 : 1, 1);
+    size_t bytes = (size_t)(tokens_of(&a.s) * a.s.p.H * a.s.p.E) * sizeof *a.out;
+    for (int threads = 1; threads <= 3; threads++) {
+        struct world_of b = begin(setup, type, threads);
+        compute(&b, threads == 1 ? MAX_POSITION : 17 * threads, threads == 2 ? MAX_POSITION : 5);
+        assert_memory_equal(a.out, b.out, bytes);
+        for (int64_t t = 0; t < b.s.own + 2; t++) step(&b, 1, 2, t, 1); /* one sequence alone */
+        assert_memory_equal(a.out, b.out, bytes);
+        end(&b);
+    }
+    end(&a);
+}
+
 static void test_invariance(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
-        struct world_of a = begin(setups[i], 1);
-        compute(&a, 1, 1);
-        size_t bytes = (size_t)(tokens_of(&a.s) * a.s.p.H * a.s.p.E) * sizeof *a.out;
-        for (int threads = 1; threads <= 3; threads++) {
-            struct world_of b = begin(setups[i], threads);
-            compute(&b, threads == 1 ? MAX_POSITION : 17 * threads,
-                    threads == 2 ? MAX_POSITION : 5);
-            assert_memory_equal(a.out, b.out, bytes);
-            for (int64_t t = 0; t < b.s.own + 2; t++) step(&b, 1, 2, t, 1); /* one sequence alone */
-            assert_memory_equal(a.out, b.out, bytes);
-            end(&b);
-        }
-        end(&a);
-    }
+    for (const enum dtype *d = types_for_test(); *d; d++)
+        for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) check_invariance(setups[i], *d);
 }
 
 /* What stands in unused slots is never looked at. */
+static void check_stale_pages(struct setup setup, enum dtype type)
+{
+    struct world_of a = begin(setup, type, 2), b = begin(setup, type, 2);
+    size_t page_bytes =
+        a.b->ops->kv_page_bytes(a.b, (struct kv_shape){a.s.p.layer + 1, a.s.p.G, a.s.p.E, a.s.p.H});
+    void *nan_page = mem_calloc(1, page_bytes);
+    memset(nan_page, 0xff, page_bytes); /* NaN in every type */
+    int64_t n = pages_of(a.s.prefix) + a.s.sequences * pages_of(a.s.own + 2);
+    for (int32_t page = 0; page <= n; page++) b.b->ops->kv_write(b.b, b.kv, page, nan_page);
+    compute(&a, 16, 1);
+    compute(&b, 16, 1);
+    size_t own = (size_t)(tokens_of(&a.s) * a.s.p.H * a.s.p.E) * sizeof *a.out;
+    assert_memory_equal(a.out, b.out, own);
+    free(nan_page);
+    end(&a);
+    end(&b);
+}
+
 static void test_stale_pages(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
-        struct world_of a = begin(setups[i], 2), b = begin(setups[i], 2);
-        size_t page_bytes = a.b->ops->kv_page_bytes(
-            a.b, (struct kv_shape){a.s.p.layer + 1, a.s.p.G, a.s.p.E, a.s.p.H});
-        float *nan_page = mem_calloc(1, page_bytes);
-        for (size_t f = 0; f < page_bytes / sizeof *nan_page; f++) nan_page[f] = NAN;
-        int64_t n = pages_of(a.s.prefix) + a.s.sequences * pages_of(a.s.own + 2);
-        for (int32_t page = 0; page <= n; page++) b.b->ops->kv_write(b.b, b.kv, page, nan_page);
-        compute(&a, 16, 1);
-        compute(&b, 16, 1);
-        size_t own = (size_t)(tokens_of(&a.s) * a.s.p.H * a.s.p.E) * sizeof *a.out;
-        assert_memory_equal(a.out, b.out, own);
-        free(nan_page);
-        end(&a);
-        end(&b);
-    }
+    for (const enum dtype *d = types_for_test(); *d; d++)
+        for (size_t i = 0; i < sizeof setups / sizeof *setups; i++)
+            check_stale_pages(setups[i], *d);
 }
 
 static void test_pages(void **state)
 {
     (void)state;
-    struct world_of w = begin(setups[0], 1);
+    struct world_of w = begin(setups[0], DTYPE_ID_F32, 1);
     size_t bytes = w.b->ops->kv_page_bytes(w.b, (struct kv_shape){1, 4, 16, 4});
     char *a = mem_calloc(1, bytes), *b = mem_calloc(1, bytes);
     fill_random((float *)(void *)a, (int64_t)(bytes / sizeof(float)), 9);
