@@ -77,12 +77,12 @@ unsigned draw(unsigned n)
     return static_cast<unsigned>((the.random * 0x2545f4914f6cdd1dULL >> 32) * n >> 32);
 }
 
-/* The place of one of the set bits. */
+/* The place of one of the set bits: the next from a random place on. */
 unsigned draw_bit(unsigned bits)
 {
-    for (unsigned skip = draw(static_cast<unsigned>(__builtin_popcount(bits))); skip > 0; skip--)
-        bits &= bits - 1;
-    return static_cast<unsigned>(__builtin_ctz(bits));
+    unsigned from = draw(32);
+    unsigned rotated = bits >> from | bits << ((32 - from) & 31);
+    return (static_cast<unsigned>(__builtin_ctz(rotated)) + from) & 31;
 }
 
 void make_ready(unsigned w, unsigned lanes)
@@ -97,8 +97,9 @@ void make_ready(unsigned w, unsigned lanes)
 thread *pick()
 {
     if (!the.ready_warps) return nullptr;
-    unsigned w = the.running ? the.running->warp : draw_bit(the.ready_warps);
-    if (!(the.ready_warps >> w & 1) || draw(8) < the.restlessness) w = draw_bit(the.ready_warps);
+    unsigned w = the.running ? the.running->warp : 0;
+    if (!the.running || !(the.ready_warps >> w & 1) || draw(8) < the.restlessness)
+        w = draw_bit(the.ready_warps);
     warp &chosen = the.warps[w];
     unsigned lane = draw_bit(chosen.ready);
     chosen.ready &= ~(1u << lane);
@@ -115,8 +116,9 @@ void run(struct fiber *from, thread *next)
 
 bool is_same_place(const thread &a, const thread &b)
 {
-    return a.where.line == b.where.line && strcmp(a.where.file, b.where.file) == 0 &&
-           strcmp(a.where.what, b.where.what) == 0;
+    auto is_same = [](const char *x, const char *y) { return x == y || strcmp(x, y) == 0; };
+    return a.where.line == b.where.line && is_same(a.where.file, b.where.file) &&
+           is_same(a.where.what, b.where.what);
 }
 
 bool is_same_wait(const thread &a, const thread &b)
