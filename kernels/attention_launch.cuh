@@ -79,6 +79,16 @@ template <typename T> cudaError_t prepare(int E);
 template <typename T>
 cudaError_t launch(const Arguments &a, int items, int tokens, bool wide, cudaStream_t stream);
 
+#define ATTENTION_DECLARE(T)                                                                       \
+    template <> cudaError_t prepare<T>(int E);                                                     \
+    template <>                                                                                    \
+    cudaError_t launch<T>(const Arguments &a, int items, int tokens, bool wide,                    \
+                          cudaStream_t stream);
+ATTENTION_DECLARE(float)
+ATTENTION_DECLARE(__nv_bfloat16)
+ATTENTION_DECLARE(__half)
+#undef ATTENTION_DECLARE
+
 #define ATTENTION_INSTANCES(T)                                                                     \
     template <> cudaError_t attention::prepare<T>(int E)                                           \
     {                                                                                              \

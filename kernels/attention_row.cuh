@@ -206,12 +206,17 @@ __device__ __forceinline__ void softmax_step(Partial<BLOCKS> &x, float (&s)[TILE
 {
     int pair = threadIdx.x % 4 * 2;
     float top[2] = {NOTHING, NOTHING}, keep[2], sum[2] = {0.0f, 0.0f};
+    if (score.inner > 0.0f) {
+#pragma unroll
+        for (int n = 0; n < TILE / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) s[n][i] = tanhf(s[n][i] * score.inner);
+    }
 #pragma unroll
     for (int n = 0; n < TILE / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int key = n * 8 + pair + i % 2, r = i / 2;
-            if (score.inner > 0.0f) s[n][i] = tanhf(s[n][i] * score.inner);
             if (key < begin[r] || key >= end[r]) s[n][i] = NOTHING;
             top[r] = fmaxf(top[r], s[n][i]);
         }

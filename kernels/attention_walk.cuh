@@ -143,26 +143,36 @@ struct Pages {
     }
 };
 
-/* Begin to copy a tile of K and V; keys that nobody sees the end of become zero. */
+/* Begin to copy a tile of K and V, page by page.  Keys that no row has reached and columns beyond E
+ * become zero. */
 template <typename T, int EP, int WARPS>
 __device__ __forceinline__ void load_tile(T *stage, Pages &pages, const Arguments &a, const Work &w,
                                           const Place &p)
 {
     using B = Block<T, EP, WARPS>;
     using S = Shape<T, EP>;
+    constexpr int ROWS = S::TILE < PAGE_TOKENS ? S::TILE : PAGE_TOKENS;
     int first = p.tile * S::TILE;
     int64_t part = (int64_t)a.G * PAGE_TOKENS * a.E; /* from a page's K to its V */
     pages.hold(a, w, p, first / PAGE_TOKENS);
-    /* a warp's lanes stay together: TILE * VECTORS is a multiple of 32 */
-    for (int v = threadIdx.x; v < S::TILE * S::VECTORS; v += B::THREADS) {
-        int row = v / S::VECTORS, column = v % S::VECTORS * S::VECTOR, key = first + row;
+#pragma unroll
+    for (int at = 0; at < S::TILE; at += ROWS) {
+        int key = first + at;
         int64_t page = __shfl_sync(FULL_WARP, pages.page, key / PAGE_TOKENS % 32);
-        if (column >= a.E) continue;
-        const T *k = (const T *)a.kv + page * 2 * part +
-                     ((int64_t)w.kv_head * PAGE_TOKENS + key % PAGE_TOKENS) * a.E + column;
-        T *to = stage + row * S::STRIDE + column;
-        cp_async_16_or_zero(to, k, key < p.keys_end);
-        cp_async_16_or_zero(to + B::TILE_ELEMENTS, k + part, key < p.keys_end);
+        const T *k =
+            (const T *)a.kv + page * 2 * part + (w.kv_head * PAGE_TOKENS + key % PAGE_TOKENS) * a.E;
+        T *to = stage + at * S::STRIDE;
+#pragma unroll
+        for (int i = 0; i < ROWS * S::VECTORS; i += B::THREADS) {
+            int v = i + (int)threadIdx.x, row = v / S::VECTORS;
+            int column = v % S::VECTORS * S::VECTOR;
+            if (ROWS * S::VECTORS % B::THREADS && row >= ROWS) break;
+            const T *from = k + row * a.E + column;
+            bool seen = key + row < p.keys_end && column < a.E;
+            cp_async_16_or_zero(to + row * S::STRIDE + column, from, seen);
+            cp_async_16_or_zero(to + B::TILE_ELEMENTS + row * S::STRIDE + column, from + part,
+                                seen);
+        }
     }
     cp_async_commit();
 }
@@ -336,11 +346,6 @@ static __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
     for (int n = 0; n < S::BLOCKS; n++) state.o[n * B::THREADS] = make_float4(0, 0, 0, 0);
     load_queries<T, EP, WARPS>(q, a, w);
-    if (a.E < EP) { /* columns that no copy reaches */
-        for (int v = threadIdx.x; v < 4 * B::TILE_ELEMENTS / S::VECTOR; v += B::THREADS)
-            *(uint4 *)(tiles + v * S::VECTOR) = make_uint4(0, 0, 0, 0);
-        __syncthreads();
-    }
 
     int warp = threadIdx.x / 32, r = warp * WARP_ROWS + threadIdx.x % 32 / 4;
     Row row[2] = {row_of(a, w, r), row_of(a, w, r + 8)};
