@@ -1,5 +1,5 @@
-/* A backend to test, the one that $SPECREJ_TEST_BACKEND names: cpu, where it is not set, or cuda.
- * Every program of this folder tests the op table through it.  Backend memory is never touched:
+/* A backend to test (test_backend.h says which).  Every program of this folder tests the op table
+ * through it.  Backend memory is never touched:
  * numbers are prepared on the host and put there, and fetched back, widened to f32. */
 #pragma once
 
@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "ref/compare.h"
 #include "ref/ref.h"
+#include "test_backend.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,27 +20,12 @@
 
 static struct comm *world;
 
-static inline bool tests_cuda(void)
-{
-    const char *name = getenv("SPECREJ_TEST_BACKEND");
-    return name && strcmp(name, "cuda") == 0;
-}
-
-static inline struct backend *backend_over(struct comm *tensor, enum dtype dtype, int threads)
-{
-    struct err e = {{0}};
-    struct backend_config c = {.device = tests_cuda() ? DEVICE_CUDA : DEVICE_CPU,
-                               .dtype = dtype,
-                               .threads = threads,
-                               .reproducible = true};
-    struct backend *b = backend_open(&c, tensor, tensor, &e);
-    if (!b) fail_msg("%s", e.text);
-    return b;
-}
-
 static inline struct backend *backend_for_test(enum dtype dtype, int threads)
 {
-    return backend_over(world, dtype, threads);
+    struct err e = {{0}};
+    struct backend *b = test_backend_open(world, dtype, threads, &e);
+    if (!b) fail_msg("%s", e.text);
+    return b;
 }
 
 /* The types that the backend computes in; DTYPE_NONE ends the list. */

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "decode/engine.h"
+#include "test_backend.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -50,7 +51,7 @@ static void greedy_matches_reference(void **state)
     int64_t P, total;
     int32_t *prompt = read_ids(root, "prompt_ids", &P),
             *want = read_ids(root, "greedy_ids", &total);
-    struct model m = {.backend = backend_cpu_create(world, DTYPE_ID_F32, 1, &e)};
+    struct model m = {.backend = test_backend_open(world, DTYPE_ID_F32, 1, &e)};
     assert_non_null(m.backend);
     assert_int_equal(arch_open(&m.arch, FOLDER, &e), 0);
     assert_int_equal(shard_make(&m.shard, &m.arch, 1, 0, &e), 0);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "decode/reward_head.h"
 #include "model/transformer.h"
+#include "test_backend.h"
 #include "test_support.h"
 
 #include <dirent.h>
@@ -25,7 +26,7 @@ static void load(struct loaded *m, struct comm *tensor, const char *folder)
 {
     struct err e = {0};
     memset(m, 0, sizeof *m);
-    m->backend = backend_cpu_create(tensor, DTYPE_ID_F32, 1, &e);
+    m->backend = test_backend_open(tensor, DTYPE_ID_F32, 1, &e);
     REQUIRE(m->backend, "%s", e.text);
     m->model.backend = m->backend;
     REQUIRE(arch_open(&m->model.arch, folder, &e) == 0, "%s", e.text);
@@ -65,11 +66,20 @@ static void forward(struct model *m, const int32_t *ids, int64_t T, int64_t spli
 static float *all_logits(struct model *m, const float *hidden, int64_t T)
 {
     int64_t V_local = m->shard.V_local, P = m->shard.P, V = m->arch.V;
+    struct backend *b = m->backend;
+    size_t hidden_bytes = (size_t)(T * m->arch.D) * sizeof *hidden,
+           bytes = (size_t)(T * V_local) * sizeof(float);
+    void *on_device = b->ops->alloc(b, hidden_bytes), *logits = b->ops->alloc(b, bytes);
+    REQUIRE(on_device && logits, "no memory");
     float *mine = mem_calloc((size_t)(T * V_local), sizeof *mine);
     float *all = mem_calloc((size_t)(T * V_local * P), sizeof *all),
           *out = mem_calloc((size_t)(T * V), sizeof *out);
-    model_logits(m, hidden, T, mine);
-    comm_allgather(m->backend->tensor, mine, (size_t)(T * V_local) * sizeof *mine, all);
+    b->ops->upload(b, on_device, hidden, hidden_bytes);
+    model_logits(m, on_device, T, logits);
+    b->ops->download(b, mine, logits, bytes);
+    b->ops->free(b, on_device);
+    b->ops->free(b, logits);
+    comm_allgather(b->tensor, mine, bytes, all);
     for (int64_t t = 0; t < T; t++)
         for (int64_t v = 0; v < V; v++)
             out[t * V + v] = all[(v / V_local * T + t) * V_local + v % V_local];
