@@ -8,6 +8,8 @@ small=(n=4 sampling.max_new_tokens=16)
 ranks=(1)
 has_mpi && ranks=(1 2)
 tried=0
+# When a rank ends with status 2, mpirun gives the others a second to end: here they have, and it is a second per refusal.
+export OMPI_MCA_odls_base_sigkill_timeout=0
 
 # refused PATTERN COMMAND...: status 2, one line on stderr with the pattern, soon; nothing is written.
 refused() {
