@@ -159,8 +159,8 @@ static bool same_float(float a, float b)
     return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* The cpu's outcome against the device's on 1 and on more ranks, log-probabilities of its tokens
- * too. */
+/* The cpu's outcome against the device's; of up to 1000 rows also the log-probabilities of its
+ * tokens when they are given. */
 static void check(const char *what, const float *logits, int64_t S, struct sample_params p,
                   const struct draw *draws, int ranks, int64_t V_local)
 {
@@ -172,10 +172,10 @@ static void check(const char *what, const float *logits, int64_t S, struct sampl
     p.V_local = p.V;
     b->ops->sample(b, logits, S, &p, draws, want.token, want.logprob);
     run_device(&got, logits, S, &p, draws, NULL, ranks, V_local);
-    run_device(&given, logits, S, &p, draws, want.token, ranks, V_local);
+    if (S <= 1000) run_device(&given, logits, S, &p, draws, want.token, ranks, V_local);
     for (int64_t s = 0; s < S; s++)
         if (got.token[s] != want.token[s] || !same_float(got.logprob[s], want.logprob[s]) ||
-            !same_float(given.logprob[s], want.logprob[s]))
+            (S <= 1000 && !same_float(given.logprob[s], want.logprob[s])))
             fail_msg(
                 "%s: t %g top-k %ld top-p %g min-p %g V %ld, %d ranks: row %ld of %ld: token %d "
                 "logprob %.9g, given %.9g; cpu: %d %.9g",
@@ -303,10 +303,10 @@ static void test_ranks(void **state)
 static void test_large(void **state)
 {
     (void)state;
-    check_shape(KINDS, 33000, 1, 33024);
+    check_shape(KINDS, 12500, 1, 12544);
     float *x = mem_calloc(262147, sizeof *x);
     struct draw draw = draw_of(5);
-    for (size_t f = 0; f < FILTERS; f++) {
+    for (size_t f = 1; f < FILTERS; f += 3) {
         fill_row(x, 262147, (enum kind)(f % KINDS), f);
         check(kind_name[f % KINDS], x, 1, params_of(filters[f], 262147), &draw, 1, 262147);
     }
@@ -338,18 +338,23 @@ static void test_broken(void **state)
 static void test_many_draws(void **state)
 {
     (void)state;
-    enum { V = 40 };
-    int64_t S = SANITIZED ? 2500 : 25000;
-    static const float ways[][4] = {
-        {1, 0, 1, 0}, {1, 10, 1, 0}, {0.8f, 0, 0.9f, 0}, {1, 8, 0.9f, .02f}};
-    float *x = mem_calloc((size_t)S * V, sizeof *x);
-    struct draw *draws = mem_calloc((size_t)S, sizeof *draws);
-    for (int64_t s = 0; s < S; s++) {
+    enum { V = 40, MOST = 40000 };
+    static const struct {
+        float filter[4];
+        int64_t draws;
+    } ways[] = {{{1, 0, 1, 0}, MOST},
+                {{1, 10, 1, 0}, MOST},
+                {{1, 8, 0.9f, .02f}, 15000},
+                {{0.8f, 0, 0.9f, 0}, 5000}};
+    float *x = mem_calloc((size_t)MOST * V, sizeof *x);
+    struct draw *draws = mem_calloc(MOST, sizeof *draws);
+    for (int64_t s = 0; s < MOST; s++) {
         fill_row(x + s * V, V, (enum kind)(s % KINDS), (uint64_t)s % 50);
         draws[s] = (struct draw){(uint64_t)s % 7, (uint32_t)s % 11, (uint32_t)s, (uint32_t)s / 3};
     }
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
-        check("many", x, S, params_of(ways[w], V), draws, 1, V);
+        check("many", x, SANITIZED ? ways[w].draws / 10 : ways[w].draws,
+              params_of(ways[w].filter, V), draws, 1, V);
     free(x);
     free(draws);
 }
@@ -359,7 +364,7 @@ static void test_many_draws(void **state)
 static void test_alone(void **state)
 {
     (void)state;
-    enum { S = 600, V = 20000, CHECKED = 3 };
+    enum { S = 530, V = 9000, CHECKED = 3 }; /* blocks for a row: 1, alone 3 */
     float *x = mem_calloc((size_t)S * V, sizeof *x);
     struct draw *draws = mem_calloc(S, sizeof *draws);
     struct outcome all = outcome_create(S), one = outcome_create(1);
