@@ -24,10 +24,13 @@ static void check_peers(const struct cuda *cuda)
             ncclGetLastError(cuda->ranks));
 }
 
-/* event NULL: the stream. */
+/* event NULL: the stream.  "Not ready" is no error, but is left for cudaGetLastError, where the
+ * next launch would find it. */
 static cudaError_t state_of(const struct cuda *cuda, cudaEvent_t event)
 {
-    return event ? cudaEventQuery(event) : cudaStreamQuery(cuda->stream);
+    cudaError_t state = event ? cudaEventQuery(event) : cudaStreamQuery(cuda->stream);
+    if (state == cudaErrorNotReady) cudaGetLastError();
+    return state;
 }
 
 static void poll(struct backend *b, cudaEvent_t event)
