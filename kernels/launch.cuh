@@ -5,9 +5,8 @@
  *     LAUNCH((other_kernel<__half, 4>), grid, block, shared_bytes, stream, x, n);
  *     return cudaGetLastError();
  *
- * Kernels, and device functions that declare `__shared__` variables, are static or in an unnamed
- * namespace: the emulation keeps those variables in a section of their own, and the host's compiler
- * refuses that for functions which several objects may share.
+ * Nothing else in a .cu file is static: the emulation fills a file's static variables, which it
+ * takes for `__shared__` ones, with 0xff before each block.
  * More than 48 KiB of dynamic shared memory has to be asked for first, on both:
  * cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes). */
 #pragma once

@@ -36,6 +36,30 @@ static void set_lazy(bool is_lazy)
     setenv("SPECREJ_EMULATION_LAZY", is_lazy ? "1" : "0", 1);
 }
 
+/* ---- devices ---- */
+
+static void test_devices(void **)
+{
+    int count, device;
+    cudaDeviceProp properties;
+    CHECK(cudaGetDeviceCount(&count));
+    assert_int_equal(count, 1);
+    assert_int_equal(cudaSetDevice(1), cudaErrorInvalidDevice);
+    CHECK(cudaGetDeviceProperties(&properties, 0));
+    CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0));
+    assert_int_equal(count, properties.multiProcessorCount);
+    setenv("SPECREJ_EMULATION_DEVICES", "2", 1);
+    CHECK(cudaSetDevice(1));
+    CHECK(cudaGetDevice(&device));
+    assert_int_equal(device, 1);
+    CHECK(cudaSetDevice(0));
+    setenv("SPECREJ_EMULATION_DEVICES", "0", 1);
+    assert_int_equal(cudaGetDeviceCount(&count), cudaErrorNoDevice);
+    assert_int_equal(count, 0);
+    unsetenv("SPECREJ_EMULATION_DEVICES");
+    cudaGetLastError();
+}
+
 /* ---- memory ---- */
 
 static void test_memory(void **)
@@ -298,13 +322,10 @@ static void test_broken_captures(void **)
 int main()
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_launch_errors),
-        cmocka_unit_test(test_order_in_streams),
-        cmocka_unit_test(test_queries),
-        cmocka_unit_test(test_legacy_stream),
-        cmocka_unit_test(test_pageable_copy),
-        cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_devices),         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_launch_errors),   cmocka_unit_test(test_order_in_streams),
+        cmocka_unit_test(test_queries),         cmocka_unit_test(test_legacy_stream),
+        cmocka_unit_test(test_pageable_copy),   cmocka_unit_test(test_graph),
         cmocka_unit_test(test_broken_captures),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

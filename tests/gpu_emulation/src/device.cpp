@@ -29,6 +29,7 @@ struct allocation {
 std::map<uintptr_t, allocation> allocations;
 size_t device_bytes; /* in use */
 cudaError_t last_error = cudaSuccess;
+int current_device;
 std::map<const void *, size_t> optin_bytes; /* of a kernel: cudaFuncSetAttribute */
 
 /* The allocation that holds p, or NULL; *within: how far in p is. */
@@ -66,6 +67,17 @@ bool is_valid(const void *p, size_t bytes, bool is_device)
 size_t total_bytes()
 {
     return gpu::environment_number("SPECREJ_EMULATION_MIB", 1024) << 20;
+}
+
+/* All are alike, and share memory and streams. */
+int device_count()
+{
+    return static_cast<int>(gpu::environment_number("SPECREJ_EMULATION_DEVICES", 1));
+}
+
+bool is_device(int device)
+{
+    return device >= 0 && device < device_count();
 }
 
 cudaError_t allocate(void **p, size_t bytes, bool is_device)
@@ -294,19 +306,21 @@ cudaError_t cudaPeekAtLastError(void)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
-    return cudaSuccess;
+    *count = device_count();
+    return report(*count ? cudaSuccess : cudaErrorNoDevice);
 }
 
 cudaError_t cudaGetDevice(int *device)
 {
-    *device = 0;
-    return cudaSuccess;
+    *device = current_device;
+    return report(device_count() ? cudaSuccess : cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    return report(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+    if (!is_device(device)) return report(cudaErrorInvalidDevice);
+    current_device = device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaSetDeviceFlags(unsigned int)
@@ -316,7 +330,7 @@ cudaError_t cudaSetDeviceFlags(unsigned int)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
 {
-    if (device != 0) return report(cudaErrorInvalidDevice);
+    if (!is_device(device)) return report(cudaErrorInvalidDevice);
     *p = {};
     snprintf(p->name, sizeof p->name, "emulated GPU");
     p->totalGlobalMem = total_bytes();
@@ -339,12 +353,13 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
     p->l2CacheSize = 1 << 20;
     p->memoryBusWidth = 64;
     p->concurrentKernels = p->unifiedAddressing = 1;
+    p->pciBusID = device;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
-    if (device != 0) return report(cudaErrorInvalidDevice);
+    if (!is_device(device)) return report(cudaErrorInvalidDevice);
     switch (attribute) {
     case cudaDevAttrMaxThreadsPerBlock:
         *value = MAX_THREADS;
@@ -393,9 +408,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 
 cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int device)
 {
-    if (device != 0) return report(cudaErrorInvalidDevice);
+    if (!is_device(device)) return report(cudaErrorInvalidDevice);
     if (length < 13) return report(cudaErrorInvalidValue);
-    snprintf(id, static_cast<size_t>(length), "0000:00:00.0");
+    snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", device & 255);
     return cudaSuccess;
 }
 
