@@ -3,7 +3,7 @@
 #include "kernels.h"
 #include "launch.cuh"
 
-#define THREADS 256
+#define THREADS 32
 
 /* Of a word and its place; the finisher of splitmix64. */
 static __device__ uint64_t mix(uint64_t x)

@@ -209,6 +209,7 @@ static int run(struct score *s, const struct score_options *o, FILE *in, FILE *o
     if (s->input.n == 0) return 0;
     TRY(load(s, e));
     TRY(comm_agree(s->world, prove_and_create(s, e), e));
+    if (!o->quiet && s->backend->choice[0]) log0(LOG_INFO, "%s", s->backend->choice);
     if (!o->quiet)
         log0(LOG_INFO, "%s: %zu answers, template %s, %s, tensor %d, fingerprint %.8s", s->folder,
              s->input.n, s->chat ? chat_name(s->chat) : "none", dtype_name(s->backend->dtype),

@@ -343,6 +343,7 @@ static void say_start(const struct coordinator *c)
 {
     if (c->options->quiet) return;
     const struct worker *w = &c->worker;
+    if (w->backend->choice[0]) log0(LOG_INFO, "%s", w->backend->choice);
     log0(LOG_INFO,
          "%s: %s, %lld prompts (%lld in the file), %d ranks = %d groups x tensor %d, %d threads "
          "each, %s %s",

@@ -49,6 +49,7 @@ dataset: {path: prompts.jsonl}
 sampling: {temperature: 1.0, top_k: 50, max_new_tokens: 96}
 method: best_of_n
 n: 64
+backend: ${SPECREJ_TEST_BACKEND:-cpu}
 dtype: f32
 record: {text: none}
 seed: 7

@@ -1,0 +1,77 @@
+#!/bin/bash
+# The CUDA backend in whole jobs, on the device that $SPECREJ_CUDA_BACKEND drives: pairing on 1, 2 and 4 ranks, groups
+# and tensor splits, survivors' pages that move between groups, in f32 and bf16; which backend is taken, and why.
+source "$(dirname "$0")/tiny.sh"
+[ -f "${SPECREJ_CUDA_BACKEND:-}" ] || { echo "skipped: SPECREJ_CUDA_BACKEND names no library"; exit 77; }
+export SPECREJ_TEST_BACKEND=cuda
+tiny_job
+prompts 3 >prompts.jsonl
+small=(n=12 sampling.max_new_tokens=40)
+sr=(method=speculative_rejection alpha=0.5)
+every=("${sr[@]}" "rounds=every 16")
+memory=("${sr[@]}" rounds=memory budget_tokens=480)
+
+# ---- what rejection leaves alive is Best-of-N's, bit for bit; recorded steps run again and again ----
+for dtype in f32 bf16; do
+    run 1 bon-$dtype.h5 "${small[@]}" dtype=$dtype
+    run 1 every-$dtype.h5 "${small[@]}" "${every[@]}" dtype=$dtype
+    check paired bon-$dtype.h5 every-$dtype.h5
+    check rounds every-$dtype.h5
+    run 1 memory-$dtype.h5 "${small[@]}" "${memory[@]}" dtype=$dtype
+    check paired bon-$dtype.h5 memory-$dtype.h5
+    check rounds memory-$dtype.h5 memory
+done
+"$SPECREJ" inspect bon-f32.h5 | grep -q "emulated GPU\|NVIDIA" || fail "the device is not in the file"
+echo "pairing holds"
+
+run 1 evicted.h5 "${small[@]}" budget_tokens=240
+check same bon-f32.h5 evicted.h5
+run 1 host.h5 "${small[@]}" "${every[@]}" reward.cache=prompt
+check same every-f32.h5 host.h5
+echo "evictions and the reward's cache: the same"
+
+# ---- which backend ----
+sed -i 's/^backend: .*/backend: auto/' job.yaml
+start 1 auto.h5 "${small[@]}"
+unset "command[3]" # -q
+"${command[@]}" 2>log || fail "status $? of: ${command[*]}"
+grep -q "backend auto: cuda" log || fail "auto does not say that it took cuda"
+check same bon-f32.h5 auto.h5
+start 1 cpu.h5 "${small[@]}"
+unset "command[3]"
+SPECREJ_CUDA_BACKEND=$work/none.so "${command[@]}" 2>log || fail "status $? of: ${command[*]}"
+grep -q "backend auto: cpu, since .*none.so is missing" log || fail "auto does not say why it took cpu"
+sed -i 's/^backend: .*/backend: cuda/' job.yaml
+echo "auto takes what is there"
+
+has_mpi || { echo "one rank only: this build has no MPI"; exit 0; }
+
+# variant NAME RANKS [KEY=VALUE...]: the jobs again, with the same results.
+variant() {
+    local name=$1 ranks=$2
+    shift 2
+    rm -f variant-*.h5
+    run "$ranks" variant-every.h5 "${small[@]}" "${every[@]}" "$@"
+    check same every-f32.h5 variant-every.h5
+    run "$ranks" variant-memory.h5 "${small[@]}" "${memory[@]}" "$@"
+    check same memory-f32.h5 variant-memory.h5
+    echo "$name: the same"
+}
+variant "2 groups by prompts" 2
+variant "2 groups by candidates" 2 parallel.split=candidates
+
+# split NAME RANKS [KEY=VALUE...]: its own pairing.
+split() {
+    local name=$1 ranks=$2
+    shift 2
+    rm -f split-*.h5
+    run "$ranks" split-bon.h5 "${small[@]}" "$@"
+    run "$ranks" split-memory.h5 "${small[@]}" "${memory[@]}" "$@"
+    check paired split-bon.h5 split-memory.h5
+    check rounds split-memory.h5 memory
+    echo "$name: pairing holds"
+}
+split "tensor 2" 2 parallel.tensor=2
+split "tensor 2, not reproducible sums" 2 parallel.tensor=2 reproducible=false
+split "tensor 4, bf16" 4 parallel.tensor=4 dtype=bf16
+split "2 groups x tensor 2 by candidates" 4 parallel.tensor=2 parallel.split=candidates
