@@ -162,7 +162,7 @@ __device__ __forceinline__ void load_tile(T *stage, Pages &pages, const Argument
         const T *k =
             (const T *)a.kv + page * 2 * part + (w.kv_head * PAGE_TOKENS + key % PAGE_TOKENS) * a.E;
         T *to = stage + at * S::STRIDE;
-#pragma unroll
+#pragma unroll 4
         for (int i = 0; i < ROWS * S::VECTORS; i += B::THREADS) {
             int v = i + (int)threadIdx.x, row = v / S::VECTORS;
             int column = v % S::VECTORS * S::VECTOR;

@@ -172,6 +172,7 @@ static void plan_shared(struct maker *m, const struct group *g)
         push(&m->plan->wide, item, spread);
     }
     for (const struct segment *s = g->first; s < g->end; s++) {
+        if (s->n_rows == 0) continue;
         int64_t at = slot + (s->row - g->token) * slots;
         struct k_attention_item item = {.token = to_i32(s->row),
                                         .n_tokens = to_i32(s->n_rows),
