@@ -6,6 +6,7 @@
  * All of this is the state of one device, used by one thread of the host. */
 #include "device.h"
 #include "fiber.h"
+#include "races.h"
 
 #include <gpu/launch.h>
 
@@ -45,6 +46,7 @@ struct thread {
     void *slot;
     std::vector<pending_copy> copies;
     int open_group;
+    unsigned warp_clock, seen[32]; /* races.h */
 };
 
 struct warp {
@@ -63,6 +65,9 @@ struct block {
     thread *running;
     unsigned n_ended, n_at_barrier;
     int tally, result; /* of the barrier under way; of the last */
+    uint64_t number;   /* in its launch, from 1 on */
+    unsigned clock;    /* barriers passed */
+    bool has_atomics;
     unsigned char *dynamic_shared;
     unsigned restlessness; /* of 8 changes, how many go to any warp instead of the same */
     uint64_t random;
@@ -180,8 +185,17 @@ void thread_main()
     }
 }
 
+/* Accesses on behalf of the running thread that its own code does not make. */
+void note_copy(const pending_copy &copy)
+{
+    const void *caller = reinterpret_cast<const void *>(the.launch->kernel);
+    if (copy.bytes) gpu::note_access(copy.global, 16, false, caller);
+    gpu::note_access(copy.shared, 16, true, caller);
+}
+
 void finish_copy(const pending_copy &copy)
 {
+    note_copy(copy);
     if (copy.bytes)
         memcpy(copy.shared, copy.global, 16);
     else
@@ -219,10 +233,15 @@ void run_block()
     the.restlessness = restlessness[draw(4)];
     the.n_ended = the.n_at_barrier = 0;
     the.tally = 0;
-    the.running = nullptr;
+    the.number++;
+    the.clock = 0;
+    the.has_atomics = false;
     for (unsigned i = 0; i < the.n_threads; i++) {
-        the.threads[i]->copies.clear();
-        the.threads[i]->open_group = 0;
+        thread &t = *the.threads[i];
+        t.copies.clear();
+        t.open_group = 0;
+        t.warp_clock = 0;
+        memset(t.seen, 0, sizeof t.seen);
     }
     for (unsigned w = 0; w < the.n_warps; w++) {
         unsigned lanes = std::min(the.n_threads - w * 32, 32u);
@@ -232,6 +251,7 @@ void run_block()
     poison(the.launch->shared_begin, the.launch->shared_end);
     if (the.dynamic_shared) memset(the.dynamic_shared, 0xff, the.launch->shared_bytes);
     run(&the.host, pick());
+    the.running = nullptr;
 }
 
 } // namespace
@@ -251,6 +271,8 @@ void run_grid(const kernel_launch &launch)
     if (the.random == 0) the.random = 1;
     for (int i = 0; i < 8; i++) draw(1);
     the.launch = &launch;
+    the.number = 0;
+    races_begin();
     gridDim = launch.grid;
     blockDim = launch.block;
     arrange_threads(launch);
@@ -307,7 +329,9 @@ unsigned lane()
 
 void perhaps_yield()
 {
-    if (!the.running || draw(8)) return;
+    if (!the.running) return;
+    the.has_atomics = true;
+    if (draw(8)) return;
     make_ready(the.running->warp, 1u << the.running->lane);
     go_on();
 }
@@ -325,6 +349,7 @@ int block_barrier(site where, reduction r, bool predicate)
         the.result = the.tally;
         the.tally = 0;
         the.n_at_barrier = 0;
+        the.clock++;
         for (unsigned w = 0; w < the.n_warps; w++) make_ready(w, the.warps[w].lanes);
     }
     go_on();
@@ -332,7 +357,32 @@ int block_barrier(site where, reduction r, bool predicate)
     return r == REDUCE_OR ? the.result > 0 : the.result;
 }
 
-void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange)
+void note_access(const void *p, size_t bytes, bool is_write, const void *caller)
+{
+    if (!the.running) return;
+    thread &t = *the.running;
+    const char *stack = static_cast<const char *>(t.fiber.stack);
+    if (p >= stack && p < stack + t.fiber.stack_bytes) return;
+    unsigned number = t.warp * 32 + t.lane;
+    races_access({the.number, number, the.clock, t.warp_clock}, t.seen, the.has_atomics, p, bytes,
+                 is_write, caller);
+}
+
+/* The lanes of the mask have seen what each of them has done and seen. */
+void order_memory(unsigned warp, unsigned mask)
+{
+    unsigned seen[32] = {};
+    for (unsigned i = 0; i < 32; i++) {
+        if (!(mask >> i & 1)) continue;
+        thread &t = *the.threads[warp * 32 + i];
+        for (unsigned j = 0; j < 32; j++) seen[j] = std::max(seen[j], t.seen[j]);
+        seen[i] = ++t.warp_clock;
+    }
+    for (unsigned i = 0; i < 32; i++)
+        if (mask >> i & 1) memcpy(the.threads[warp * 32 + i]->seen, seen, sizeof seen);
+}
+
+void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool orders)
 {
     thread &t = *the.running;
     warp &w = the.warps[t.warp];
@@ -357,6 +407,7 @@ void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange)
             slots[i] = other.slot;
         }
         exchange(slots, mask);
+        if (orders) order_memory(t.warp, mask);
         w.meeting &= ~mask;
         make_ready(t.warp, mask);
     }
@@ -380,6 +431,7 @@ void copy_async(void *shared, const void *global, int bytes)
         fail("cp.async: %p is not aligned to 16 bytes", global);
     thread &t = *the.running;
     pending_copy copy = {shared, global, bytes, t.open_group};
+    note_copy(copy);
     if (draw(2))
         finish_copy(copy);
     else

@@ -13,7 +13,7 @@
 namespace gpu
 {
 
-template <typename T, typename F> T atomic(T *p, F change)
+template <typename T, typename F> __attribute__((no_sanitize_thread)) T atomic(T *p, F change)
 {
     perhaps_yield();
     T old = *p;

@@ -74,9 +74,10 @@ enum reduction { REDUCE_NONE, REDUCE_COUNT, REDUCE_AND, REDUCE_OR };
 int block_barrier(site where, reduction r = REDUCE_NONE, bool predicate = false);
 
 /* The lanes of `mask` meet.  Each brings a slot of its own; the last to come runs `exchange` over
- * all of them (slot[lane], others NULL), then all go on. */
+ * all of them (slot[lane], others NULL), then all go on.  orders: what each has written, all see.
+ */
 typedef void (*exchange_fn)(void *const slot[32], unsigned mask);
-void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange);
+void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool orders = false);
 unsigned lane();
 
 /* Another thread may go on first. */
@@ -87,6 +88,9 @@ void perhaps_yield();
 
 /* Ends it unless [p, p + bytes) lies in shared memory and p is aligned to 16. */
 void require_shared(const char *what, const void *p, size_t bytes);
+
+/* The running thread, if there is one, accesses memory: races.cpp. */
+void note_access(const void *p, size_t bytes, bool is_write, const void *caller);
 
 /* cp.async: `bytes` (16, or 0 for zeros) to shared memory, at once or at the wait. */
 void copy_async(void *shared, const void *global, int bytes);

@@ -57,10 +57,10 @@ inline void vote_exchange(void *const slot[32], unsigned)
         if (slot[i]) static_cast<vote_slot *>(slot[i])->ballot = ballot;
 }
 
-inline unsigned vote(site where, unsigned mask, bool predicate)
+inline unsigned vote(site where, unsigned mask, bool predicate, bool orders = false)
 {
     vote_slot slot = {predicate, 0};
-    warp_meet(where, mask, &slot, vote_exchange);
+    warp_meet(where, mask, &slot, vote_exchange, orders);
     return slot.ballot;
 }
 
@@ -122,7 +122,7 @@ static inline int __all_sync(unsigned mask, int predicate, GPU_SITE)
 
 static inline void __syncwarp(unsigned mask = 0xffffffffu, GPU_SITE)
 {
-    gpu::vote({"__syncwarp", file, line}, mask, false);
+    gpu::vote({"__syncwarp", file, line}, mask, false, true);
 }
 
 namespace gpu
@@ -207,6 +207,7 @@ template <bool transposed> void ldmatrix_exchange(void *const slot[32], unsigned
 inline void ldmatrix_x4(uint32_t (&r)[4], const void *row, bool transposed, GPU_SITE)
 {
     require_shared("ldmatrix", row, 16);
+    note_access(row, 16, false, __builtin_return_address(0));
     matrix_slot slot = {row, r};
     warp_meet({"ldmatrix", file, line}, 0xffffffffu, &slot,
               transposed ? ldmatrix_exchange<true> : ldmatrix_exchange<false>);

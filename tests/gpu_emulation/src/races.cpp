@@ -1,0 +1,157 @@
+/* Kernels that are compiled with -fsanitize=thread (SPECREJ_EMULATION_RACES) call the functions
+ * below at each access to memory: of the compiler's interface only what it calls, not its library.
+ * Every byte keeps its last write and its last two reads by different threads, with when and where
+ * they were.  What orders two threads is __syncthreads and, inside a warp, __syncwarp: shuffles,
+ * votes and the tensor core order nothing.  Atomics are never part of a race. */
+#include "races.h"
+#include "device.h"
+
+#include <gpu/launch.h>
+
+#include <dlfcn.h>
+#include <memory>
+#include <unordered_map>
+
+namespace
+{
+
+struct access {
+    gpu::moment at;
+    const void *caller; /* NULL: none yet */
+};
+
+struct byte_history {
+    uint64_t launch;
+    access write, reads[2];
+};
+
+const uintptr_t PAGE_BYTES = 1024;
+typedef byte_history page[PAGE_BYTES];
+std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
+uint64_t current_launch;
+
+byte_history &history_of(uintptr_t address)
+{
+    static uintptr_t last_number = ~uintptr_t(0);
+    static page *last;
+    uintptr_t number = address / PAGE_BYTES;
+    if (number != last_number) {
+        std::unique_ptr<page> &found = pages[number];
+        if (!found) found.reset(reinterpret_cast<page *>(new byte_history[PAGE_BYTES]()));
+        last_number = number;
+        last = found.get();
+    }
+    byte_history &h = (*last)[address % PAGE_BYTES];
+    if (h.launch != current_launch) h = {current_launch, {}, {}};
+    return h;
+}
+
+bool is_ordered(const gpu::moment &before, const gpu::moment &now, const unsigned *seen,
+                bool orders_blocks)
+{
+    if (before.block != now.block) return orders_blocks;
+    if (before.thread == now.thread || before.block_clock < now.block_clock) return true;
+    return before.thread / 32 == now.thread / 32 && before.warp_clock < seen[before.thread % 32];
+}
+
+/* For addr2line: the module and the place in it. */
+struct place {
+    const char *module;
+    uintptr_t offset;
+};
+
+place place_of(const void *caller)
+{
+    Dl_info info;
+    if (!dladdr(caller, &info)) return {"?", 0};
+    return {info.dli_fname,
+            reinterpret_cast<uintptr_t>(caller) - reinterpret_cast<uintptr_t>(info.dli_fbase)};
+}
+
+[[noreturn]] void report_race(const access &before, bool was_write, const access &now,
+                              bool is_write, uintptr_t address)
+{
+    place there = place_of(before.caller), here = place_of(now.caller);
+    gpu::fail("race: %s the byte at %p, which thread %u of block %llu %s, with no barrier between\n"
+              "  now:    addr2line -fie %s 0x%zx\n"
+              "  before: addr2line -fie %s 0x%zx",
+              is_write ? "writes" : "reads", reinterpret_cast<void *>(address), before.at.thread,
+              static_cast<unsigned long long>(before.at.block), was_write ? "wrote" : "read",
+              here.module, here.offset - 1, there.module, there.offset - 1);
+}
+
+} // namespace
+
+namespace gpu
+{
+
+void races_begin()
+{
+    current_launch++;
+}
+
+void races_access(const moment &at, const unsigned *seen, bool orders_blocks, const void *p,
+                  uint64_t bytes, bool is_write, const void *caller)
+{
+    uintptr_t begin = reinterpret_cast<uintptr_t>(p);
+    access now = {at, caller};
+    for (uintptr_t address = begin; address < begin + bytes; address++) {
+        byte_history &h = history_of(address);
+        if (h.write.caller && !is_ordered(h.write.at, at, seen, orders_blocks))
+            report_race(h.write, true, now, is_write, address);
+        if (!is_write) {
+            bool is_again = h.reads[0].caller && h.reads[0].at.thread == at.thread &&
+                            h.reads[0].at.block == at.block;
+            if (!is_again) h.reads[1] = h.reads[0];
+            h.reads[0] = now;
+            continue;
+        }
+        for (const access &read : h.reads)
+            if (read.caller && !is_ordered(read.at, at, seen, orders_blocks))
+                report_race(read, false, now, true, address);
+        h.write = now;
+        h.reads[0] = h.reads[1] = {};
+    }
+}
+
+} // namespace gpu
+
+/* ---- what the compiler calls ---- */
+
+extern "C" {
+#define RACES_CALL(name, bytes, is_write)                                                          \
+    void __tsan_##name(void *p)                                                                    \
+    {                                                                                              \
+        gpu::note_access(p, bytes, is_write, __builtin_return_address(0));                         \
+    }
+#define RACES_CALLS(bytes)                                                                         \
+    RACES_CALL(read##bytes, bytes, false)                                                          \
+    RACES_CALL(write##bytes, bytes, true)                                                          \
+    RACES_CALL(unaligned_read##bytes, bytes, false)                                                \
+    RACES_CALL(unaligned_write##bytes, bytes, true)                                                \
+    RACES_CALL(volatile_read##bytes, bytes, false)                                                 \
+    RACES_CALL(volatile_write##bytes, bytes, true)                                                 \
+    RACES_CALL(unaligned_volatile_read##bytes, bytes, false)                                       \
+    RACES_CALL(unaligned_volatile_write##bytes, bytes, true)
+RACES_CALLS(1)
+RACES_CALLS(2)
+RACES_CALLS(4)
+RACES_CALLS(8)
+RACES_CALLS(16)
+
+void __tsan_read_range(void *p, unsigned long bytes)
+{
+    gpu::note_access(p, bytes, false, __builtin_return_address(0));
+}
+
+void __tsan_write_range(void *p, unsigned long bytes)
+{
+    gpu::note_access(p, bytes, true, __builtin_return_address(0));
+}
+
+void __tsan_vptr_update(void **, void *) {}
+void __tsan_vptr_read(void **) {}
+void __tsan_func_entry(void *) {}
+void __tsan_func_exit(void) {}
+void __tsan_init(void) {}
+}
