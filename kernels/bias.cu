@@ -6,12 +6,11 @@
 
 /* Block: THREADS pieces of 16 bytes of one row. */
 template <typename T, bool whole>
-static __global__ void add_bias_kernel(T *out, const float *x, const float *bias,
-                                       int64_t blocks_per_row, int64_t N)
+static __global__ void add_bias_kernel(T *out, const float *x, const float *bias, int64_t N)
 {
     constexpr int n = vector_of<T>;
-    int64_t t = blockIdx.x / blocks_per_row;
-    int64_t i = ((blockIdx.x % blocks_per_row) * THREADS + threadIdx.x) * n;
+    int64_t t = blockIdx.x;
+    int64_t i = (static_cast<int64_t>(blockIdx.y) * THREADS + threadIdx.x) * n;
     if (i >= N) return;
     float v[n], b[n];
     load_some<whole>(v, x + t * N + i, N - i);
@@ -28,9 +27,8 @@ extern "C" cudaError_t k_add_bias(void *out, enum dtype out_type, const float *x
     bool whole = is_whole(N, out_type) && is_aligned(out) && is_aligned(x) && is_aligned(bias);
     return launch_for(out_type, whole, [&](auto type, auto is_whole) {
         using A = typename decltype(type)::type;
-        int64_t blocks_per_row = ceil_div(N, THREADS * vector_of<A>);
         LAUNCH((add_bias_kernel<A, decltype(is_whole)::value>),
-               dim3(static_cast<unsigned>(T * blocks_per_row)), THREADS, 0, stream,
-               static_cast<A *>(out), x, bias, blocks_per_row, N);
+               grid_of_rows(T, N, THREADS * vector_of<A>), THREADS, 0, stream,
+               static_cast<A *>(out), x, bias, N);
     });
 }

@@ -7,13 +7,12 @@
 
 /* Block: THREADS pieces of 16 bytes of one row of the table. */
 template <typename T, bool whole>
-static __global__ void embed_kernel(float *out, const T *table, const int32_t *token,
-                                    int64_t blocks_per_row, int64_t D, int64_t vocab_begin,
-                                    int64_t rows, float scale)
+static __global__ void embed_kernel(float *out, const T *table, const int32_t *token, int64_t D,
+                                    int64_t vocab_begin, int64_t rows, float scale)
 {
     constexpr int N = vector_of<T>;
-    int64_t t = blockIdx.x / blocks_per_row;
-    int64_t d = ((blockIdx.x % blocks_per_row) * THREADS + threadIdx.x) * N;
+    int64_t t = blockIdx.x;
+    int64_t d = (static_cast<int64_t>(blockIdx.y) * THREADS + threadIdx.x) * N;
     if (d >= D) return;
     int64_t row = token[t] - vocab_begin;
     float v[N] = {0};
@@ -31,10 +30,8 @@ extern "C" cudaError_t k_embed(float *out, const void *table, enum dtype table_t
     bool whole = is_whole(D, table_type) && is_aligned(out) && is_aligned(table);
     return launch_for(table_type, whole, [&](auto type, auto is_whole) {
         using T = typename decltype(type)::type;
-        int64_t blocks_per_row = ceil_div(D, THREADS * vector_of<T>);
         LAUNCH((embed_kernel<T, decltype(is_whole)::value>),
-               dim3(static_cast<unsigned>(batch.T * blocks_per_row)), THREADS, 0, stream, out,
-               static_cast<const T *>(table), batch.token, blocks_per_row, D, vocab_begin, rows,
-               scale);
+               grid_of_rows(batch.T, D, THREADS * vector_of<T>), THREADS, 0, stream, out,
+               static_cast<const T *>(table), batch.token, D, vocab_begin, rows, scale);
     });
 }

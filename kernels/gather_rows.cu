@@ -6,11 +6,10 @@
 
 /* Block: THREADS units of one row. */
 template <typename U>
-static __global__ void gather_rows_kernel(U *out, const U *x, const int32_t *rows,
-                                          int64_t blocks_per_row, int64_t units)
+static __global__ void gather_rows_kernel(U *out, const U *x, const int32_t *rows, int64_t units)
 {
-    int64_t r = blockIdx.x / blocks_per_row;
-    int64_t i = (blockIdx.x % blocks_per_row) * THREADS + threadIdx.x;
+    int64_t r = blockIdx.x;
+    int64_t i = static_cast<int64_t>(blockIdx.y) * THREADS + threadIdx.x;
     if (i < units) out[r * units + i] = x[rows[r] * units + i];
 }
 
@@ -19,9 +18,8 @@ static void gather_units(void *out, const void *x, const int32_t *rows, int64_t 
                          cudaStream_t stream)
 {
     int64_t units = static_cast<int64_t>(row_bytes / sizeof(U));
-    int64_t blocks_per_row = ceil_div(units, THREADS);
-    LAUNCH(gather_rows_kernel<U>, dim3(static_cast<unsigned>(R * blocks_per_row)), THREADS, 0,
-           stream, static_cast<U *>(out), static_cast<const U *>(x), rows, blocks_per_row, units);
+    LAUNCH(gather_rows_kernel<U>, grid_of_rows(R, units, THREADS), THREADS, 0, stream,
+           static_cast<U *>(out), static_cast<const U *>(x), rows, units);
 }
 
 extern "C" cudaError_t k_gather_rows(void *out, const void *x, const int32_t *rows, int64_t R,

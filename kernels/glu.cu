@@ -22,12 +22,11 @@ static __device__ __forceinline__ float activate(float x, enum activation activa
 
 /* Block: THREADS pieces of 16 bytes of one row of the output. */
 template <typename T, bool whole>
-static __global__ void glu_kernel(T *out, const T *gate_up, int64_t blocks_per_row, int64_t F,
-                                  enum activation activation)
+static __global__ void glu_kernel(T *out, const T *gate_up, int64_t F, enum activation activation)
 {
     constexpr int N = vector_of<T>;
-    int64_t t = blockIdx.x / blocks_per_row;
-    int64_t f = ((blockIdx.x % blocks_per_row) * THREADS + threadIdx.x) * N;
+    int64_t t = blockIdx.x;
+    int64_t f = (static_cast<int64_t>(blockIdx.y) * THREADS + threadIdx.x) * N;
     if (f >= F) return;
     float gate[N], up[N];
     load_some<whole>(gate, gate_up + t * 2 * F + f, F - f);
@@ -44,10 +43,8 @@ extern "C" cudaError_t k_glu(void *out, const void *gate_up, enum dtype act, int
     bool whole = is_whole(F, act) && is_aligned(out) && is_aligned(gate_up);
     return launch_for(act, whole, [&](auto type, auto is_whole) {
         using A = typename decltype(type)::type;
-        int64_t blocks_per_row = ceil_div(F, THREADS * vector_of<A>);
         LAUNCH((glu_kernel<A, decltype(is_whole)::value>),
-               dim3(static_cast<unsigned>(T * blocks_per_row)), THREADS, 0, stream,
-               static_cast<A *>(out), static_cast<const A *>(gate_up), blocks_per_row, F,
-               activation);
+               grid_of_rows(T, F, THREADS * vector_of<A>), THREADS, 0, stream,
+               static_cast<A *>(out), static_cast<const A *>(gate_up), F, activation);
     });
 }

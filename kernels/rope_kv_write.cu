@@ -26,19 +26,19 @@ static __device__ __forceinline__ T *page_place(T *kv, const struct k_batch &bat
 
 template <typename T, bool whole>
 static __global__ void rope_kv_write_kernel(T *qkv, T *kv, struct k_batch batch,
-                                            struct k_attention p, int lanes, const float *rope,
+                                            struct k_attention p, unsigned lanes, const float *rope,
                                             const float *q_norm, const float *k_norm, float eps,
                                             float w_offset)
 {
     constexpr int N = vector_of<T>;
-    int64_t heads = p.H + 2 * p.G, half = p.E / 2;
-    int64_t thread = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
-    int64_t unit = thread / lanes, j = thread % lanes * N;
-    int64_t t = unit / heads, h = unit % heads;
+    unsigned heads = static_cast<unsigned>(p.H + 2 * p.G),
+             thread = blockIdx.x * THREADS + threadIdx.x;
+    unsigned unit = thread / lanes;
+    int64_t half = p.E / 2, j = thread % lanes * N, t = unit / heads, h = unit % heads;
     /* Threads without work go on to the shuffles. */
     bool has_work = t < batch.T && j < half && batch.segment_of[t] >= 0;
     bool is_q = h < p.H, is_v = h >= p.H + p.G;
-    T *x = qkv + unit * p.E + j;
+    T *x = qkv + static_cast<int64_t>(unit) * p.E + j;
     float low[N] = {0}, high[N] = {0};
     if (has_work) {
         load_some<whole>(low, x, half - j);
@@ -50,7 +50,8 @@ static __global__ void rope_kv_write_kernel(T *qkv, T *kv, struct k_batch batch,
         for (int i = 0; i < N; i++) sum = fmaf(low[i], low[i], sum);
 #pragma unroll
         for (int i = 0; i < N; i++) sum = fmaf(high[i], high[i], sum);
-        float r = 1.0f / sqrtf(sum_of_lanes(sum, lanes) / static_cast<float>(p.E) + eps);
+        float r = 1.0f /
+                  sqrtf(sum_of_lanes(sum, static_cast<int>(lanes)) / static_cast<float>(p.E) + eps);
         const float *norm = is_q ? q_norm : is_v ? NULL : k_norm;
         if (has_work && norm) {
             float w[N];
@@ -93,11 +94,12 @@ extern "C" cudaError_t k_rope_kv_write(void *qkv, void *kv_layer, enum dtype act
     while (lanes < needed) lanes *= 2;
     if (p.E % 2 != 0 || lanes > 32) return cudaErrorInvalidValue;
     int64_t threads = static_cast<int64_t>(batch.T) * (p.H + 2 * p.G) * lanes;
+    if (threads >= INT32_MAX) return cudaErrorInvalidValue;
     return launch_for(act, whole, [&](auto type, auto is_whole) {
         using T = typename decltype(type)::type;
         LAUNCH((rope_kv_write_kernel<T, decltype(is_whole)::value>),
                dim3(static_cast<unsigned>(ceil_div(threads, THREADS))), THREADS, 0, stream,
-               static_cast<T *>(qkv), static_cast<T *>(kv_layer), batch, p, lanes, rope, q_norm,
-               k_norm, eps, w_offset);
+               static_cast<T *>(qkv), static_cast<T *>(kv_layer), batch, p,
+               static_cast<unsigned>(lanes), rope, q_norm, k_norm, eps, w_offset);
     });
 }

@@ -141,6 +141,12 @@ static __device__ __forceinline__ float sum_of_block(float x)
 
 /* ---- launching ---- */
 
+/* Blocks (row, piece of the row): each does `per_block` of a row's n numbers. */
+static inline dim3 grid_of_rows(int64_t rows, int64_t n, int64_t per_block)
+{
+    return dim3(static_cast<unsigned>(rows), static_cast<unsigned>(ceil_div(n, per_block)));
+}
+
 /* n numbers of type t, from a place aligned to 16 bytes on, end at such a place too. */
 static inline bool is_whole(int64_t n, enum dtype t)
 {
