@@ -5,7 +5,7 @@ source "$(dirname "$0")/tiny.sh"
 [ -f "${SPECREJ_CUDA_BACKEND:-}" ] || { echo "skipped: SPECREJ_CUDA_BACKEND names no library"; exit 77; }
 export SPECREJ_TEST_BACKEND=cuda
 tiny_job
-prompts 3 >prompts.jsonl
+prompts 2 >prompts.jsonl
 small=(n=12 sampling.max_new_tokens=40)
 sr=(method=speculative_rejection alpha=0.5)
 every=("${sr[@]}" "rounds=every 16")

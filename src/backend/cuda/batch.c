@@ -88,7 +88,7 @@ static struct places places_of(int64_t T, int64_t S, int64_t n_pages, bool plann
 static bool same_prefix(const struct segment *a, const struct segment *b)
 {
     if (a->prefix_len != b->prefix_len) return false;
-    return a->prefix_pages == b->prefix_pages ||
+    return a->prefix_pages == b->prefix_pages || a->prefix_len == 0 ||
            memcmp(a->prefix_pages, b->prefix_pages,
                   (size_t)pages_of(a->prefix_len) * sizeof(int32_t)) == 0;
 }

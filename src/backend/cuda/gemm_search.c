@@ -14,13 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUESTED = 6, MOST_CANDIDATES = 64, BLOCKS = 4, RUNS = 3 };
+enum { REQUESTED = 6, MOST_CANDIDATES = REQUESTED * GEMM_RUNGS, BLOCKS = 4, RUNS = 3 };
 #define OUT_BYTES   ((int64_t)64 << 20) /* most of the trial's results */
 #define NOISE       131071 /* numbers of noise, repeated: a prime, so that rows differ */
 #define PADDED_ROWS 128    /* where no family covers the ladder */
 
+/* What tells algorithms apart; the third number is that of a split sum's parts. */
+enum { CONFIG_NUMBERS = 9, SPLITK = 2 };
+struct config {
+    uint32_t number[CONFIG_NUMBERS];
+};
+
 struct candidate {
     cublasLtMatmulAlgo_t algorithm;
+    struct config config;
     int place[GEMM_RUNGS];  /* in the heuristic's list for a rung; REQUESTED: not in it */
     bool holds[GEMM_RUNGS]; /* gives the reference's bits there */
     int family;             /* the first candidate with the same reference; -1: has none */
@@ -98,28 +105,41 @@ static cublasLtMatmulPreference_t preference_create(const struct search *t)
     return p;
 }
 
-/* Does it cut the sum over K into parts that are added afterwards? */
-static bool splits(const cublasLtMatmulAlgo_t *algorithm)
+static struct config config_of(const cublasLtMatmulAlgo_t *algorithm)
 {
-    int32_t parts = 1;
-    size_t written;
-    return cublasLtMatmulAlgoConfigGetAttribute(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts,
-                                                sizeof parts, &written) == CUBLAS_STATUS_SUCCESS &&
-           parts > 1;
+    static const cublasLtMatmulAlgoConfigAttributes_t all[CONFIG_NUMBERS] = {
+        CUBLASLT_ALGO_CONFIG_ID,
+        CUBLASLT_ALGO_CONFIG_TILE_ID,
+        CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+        CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+        CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING,
+        CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION,
+        CUBLASLT_ALGO_CONFIG_STAGES_ID,
+        CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID,
+        CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID};
+    struct config c = {{0}};
+    for (int i = 0; i < CONFIG_NUMBERS; i++) {
+        size_t written;
+        if (cublasLtMatmulAlgoConfigGetAttribute(algorithm, all[i], &c.number[i],
+                                                 sizeof c.number[i],
+                                                 &written) != CUBLAS_STATUS_SUCCESS)
+            c.number[i] = 0; /* a library that does not know it */
+    }
+    return c;
 }
 
 static void add_candidate(struct search *t, const cublasLtMatmulAlgo_t *algorithm, int rung,
                           int place)
 {
+    struct config c = config_of(algorithm);
     int i = 0;
-    if (splits(algorithm)) return;
-    while (i < t->n && memcmp(&t->items[i].algorithm, algorithm, sizeof *algorithm) != 0) i++;
-    if (i == MOST_CANDIDATES) return;
+    if (c.number[SPLITK] > 1) return; /* parts of the sum over K, added afterwards */
+    while (i < t->n && memcmp(&t->items[i].config, &c, sizeof c) != 0) i++;
     if (i == t->n) {
-        t->items[t->n++].algorithm = *algorithm;
+        t->items[t->n++] = (struct candidate){.algorithm = *algorithm, .config = c};
         for (int r = 0; r < GEMM_RUNGS; r++) t->items[i].place[r] = REQUESTED;
     }
-    t->items[i].place[rung] = place;
+    if (place < t->items[i].place[rung]) t->items[i].place[rung] = place;
 }
 
 static void collect(struct search *t)
@@ -182,12 +202,15 @@ static bool block_holds(struct search *t, const struct candidate *c, int64_t row
     return true;
 }
 
-static void try_rungs(struct search *t, struct candidate *c)
+/* At the rungs for which the heuristic proposed it, or at the others. */
+static void try_rungs(struct search *t, struct candidate *c, bool proposed)
 {
     if (c->family < 0) return;
     for (int r = 0; r < t->s->rungs; r++) {
         int64_t least = r > 0 ? gemm_ladder[r - 1] + 1 : 1;
-        c->holds[r] = block_holds(t, c, gemm_ladder[r]) && block_holds(t, c, least);
+        if (proposed != (c->place[r] < REQUESTED)) continue;
+        c->holds[r] = block_holds(t, c, gemm_ladder[r]) &&
+                      (least == gemm_ladder[r] || block_holds(t, c, least));
     }
 }
 
@@ -283,8 +306,12 @@ static int try_all(struct search *t, struct err *e)
 {
     collect(t);
     for (int i = 0; i < t->n; i++) classify(t, i);
-    for (int i = 0; i < t->n; i++) try_rungs(t, &t->items[i]);
+    for (int i = 0; i < t->n; i++) try_rungs(t, &t->items[i], true);
     int family = choose_family(t);
+    if (family < 0) {
+        for (int i = 0; i < t->n; i++) try_rungs(t, &t->items[i], false);
+        family = choose_family(t);
+    }
     if (family < 0) return take_padded(t, e);
     take_fastest(t, family);
     return 0;
