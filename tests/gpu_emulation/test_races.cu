@@ -59,6 +59,16 @@ static __global__ void blocks_kernel(int *x)
     if (threadIdx.x == 0) x[0] = 1;
 }
 
+/* Shared memory is each block's own. */
+static __global__ void own_kernel(int *out)
+{
+    __shared__ int fixed;
+    DYNAMIC_SHARED(int, sized);
+    if (threadIdx.x == 0) fixed = sized[0] = 1;
+    __syncthreads();
+    out[blockIdx.x * 32 + threadIdx.x] = fixed + sized[0];
+}
+
 /* Overwrites a tile that others may still read. */
 static __global__ void copy_kernel(uint4 *out, const uint4 *in, bool waits)
 {
@@ -122,6 +132,7 @@ static void test_races(void **)
         assert_false(is_race([&] { LAUNCH(neighbour_kernel, 1, 128, 0, nullptr, x.p, 0, false); }));
         assert_false(is_race(
             [&] { LAUNCH(bytes_kernel, 1, 128, 0, nullptr, reinterpret_cast<char *>(x.p)); }));
+        assert_false(is_race([&] { LAUNCH(own_kernel, 4, 32, 4, nullptr, x.p); }));
         assert_true(is_race([&] { LAUNCH(blocks_kernel, 2, 32, 0, nullptr, x.p); }));
         assert_false(is_race([&] {
             LAUNCH(blocks_kernel, 1, 32, 0, nullptr, x.p); /* launches are ordered */

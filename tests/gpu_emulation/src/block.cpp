@@ -185,6 +185,13 @@ void thread_main()
     }
 }
 
+bool is_shared(const void *p, size_t bytes)
+{
+    const unsigned char *begin = static_cast<const unsigned char *>(p), *end = begin + bytes;
+    return (begin >= the.dynamic_shared && end <= the.dynamic_shared + the.launch->shared_bytes) ||
+           (begin >= the.launch->shared_begin && end <= the.launch->shared_end);
+}
+
 /* Accesses on behalf of the running thread that its own code does not make. */
 void note_copy(const pending_copy &copy)
 {
@@ -364,7 +371,8 @@ void note_access(const void *p, size_t bytes, bool is_write, const void *caller)
     const char *stack = static_cast<const char *>(t.fiber.stack);
     if (p >= stack && p < stack + t.fiber.stack_bytes) return;
     unsigned number = t.warp * 32 + t.lane;
-    races_access({the.number, number, the.clock, t.warp_clock}, t.seen, the.has_atomics, p, bytes,
+    bool orders_blocks = the.has_atomics || is_shared(p, bytes); /* each block has its own */
+    races_access({the.number, number, the.clock, t.warp_clock}, t.seen, orders_blocks, p, bytes,
                  is_write, caller);
 }
 
@@ -406,7 +414,9 @@ void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool
                 fail_stuck("lanes of a warp meet in different collectives");
             slots[i] = other.slot;
         }
+        the.running = nullptr; /* what it reads and writes is no thread's doing */
         exchange(slots, mask);
+        the.running = &t;
         if (orders) order_memory(t.warp, mask);
         w.meeting &= ~mask;
         make_ready(t.warp, mask);
@@ -416,12 +426,8 @@ void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool
 
 void require_shared(const char *what, const void *p, size_t bytes)
 {
-    const unsigned char *begin = static_cast<const unsigned char *>(p), *end = begin + bytes;
     if (reinterpret_cast<uintptr_t>(p) % 16) fail("%s: %p is not aligned to 16 bytes", what, p);
-    bool is_dynamic =
-        begin >= the.dynamic_shared && end <= the.dynamic_shared + the.launch->shared_bytes;
-    bool is_static = begin >= the.launch->shared_begin && end <= the.launch->shared_end;
-    if (!is_dynamic && !is_static) fail("%s: %p is not in shared memory", what, p);
+    if (!is_shared(p, bytes)) fail("%s: %p is not in shared memory", what, p);
 }
 
 void copy_async(void *shared, const void *global, int bytes)

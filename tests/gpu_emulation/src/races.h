@@ -18,7 +18,8 @@ struct moment {
 void races_begin();
 
 /* The running thread reads or writes.  seen [32]: warp clocks of its warp's lanes that a __syncwarp
- * has shown it.  orders_blocks: its block may know from an atomic what others have done. */
+ * has shown it.  orders_blocks: other blocks' accesses are no race: shared memory is each block's
+ * own, and after an atomic the block may know what others have done. */
 void races_access(const moment &now, const unsigned *seen, bool orders_blocks, const void *p,
                   uint64_t bytes, bool is_write, const void *caller);
 
