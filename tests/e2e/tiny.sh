@@ -63,7 +63,7 @@ start() {
     shift 2
     for pair in "$@"; do set+=(--set "$pair"); done
     command=("$SPECREJ" run job.yaml -q --set "output=$out" ${set[@]+"${set[@]}"})
-    [ "$ranks" -gt 1 ] && command=(mpirun --oversubscribe -np "$ranks" "${command[@]}")
+    [ "$ranks" -gt 1 ] && command=(mpirun --oversubscribe -np "$ranks" ${RANK_LAUNCHER:-} "${command[@]}")
     return 0
 }
 
