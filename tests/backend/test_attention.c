@@ -140,7 +140,7 @@ static void step(struct world_of *w, int64_t from, int64_t to, int64_t first, in
 /* As the pages, and the queries beside them, hold a head: rounded. */
 static void round_head(double *x, int64_t E, enum dtype type)
 {
-    float wide[256];
+    float wide[256] = {0};
     uint16_t narrow[256];
     if (type == DTYPE_ID_F32) return;
     for (int64_t d = 0; d < E; d++) wide[d] = (float)x[d];
