@@ -30,12 +30,14 @@ typedef byte_history page[PAGE_BYTES];
 std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
 uint64_t current_launch;
 
+const size_t MAX_PAGES = 1024; /* kept from one launch to the next: 100 MiB */
+uintptr_t last_number;         /* of the page asked for last, which is often the next too */
+page *last;                    /* NULL: none */
+
 byte_history &history_of(uintptr_t address)
 {
-    static uintptr_t last_number = ~uintptr_t(0);
-    static page *last;
     uintptr_t number = address / PAGE_BYTES;
-    if (number != last_number) {
+    if (!last || number != last_number) {
         std::unique_ptr<page> &found = pages[number];
         if (!found) found.reset(reinterpret_cast<page *>(new byte_history[PAGE_BYTES]()));
         last_number = number;
@@ -88,6 +90,9 @@ namespace gpu
 void races_begin()
 {
     current_launch++;
+    if (pages.size() < MAX_PAGES) return;
+    pages.clear();
+    last = nullptr;
 }
 
 void races_access(const moment &at, const unsigned *seen, bool orders_blocks, const void *p,
