@@ -2,7 +2,7 @@
 # The tests that need a GPU, from a bare checkout with one command:
 #   bash tests/gpu.sh [--bundle DIR]
 # DIR: a bundle of `setup.sh --bundle`, for a machine that has neither our libraries nor a network.  Checks first that
-# driver, toolkit and libraries fit together; then builds, runs every test labelled gpu (kernels and ops against their
+# driver, toolkit and libraries fit together; then builds, runs every test labelled device (kernels and ops against their
 # oracles, golden checkpoints, pairing end to end; several ranks share the card), and the kernel tests under
 # compute-sanitizer.  Goes on after a failure; the table at the end says what passed.  Logs: build/gpu/logs.
 set -uo pipefail
@@ -62,7 +62,7 @@ step build cmake --build "$out" --parallel "$(nproc)" || fail "build"
 
 # ---- tests ----
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-step tests ctest --test-dir "$out" -L '^gpu$' --output-on-failure --no-tests=error
+step tests ctest --test-dir "$out" -L '^device$' --output-on-failure --no-tests=error
 grep -E "Passed|Failed|Skipped|tests passed" "$logs/tests.log"
 
 if command -v compute-sanitizer >/dev/null; then
