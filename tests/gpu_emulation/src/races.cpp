@@ -121,7 +121,7 @@ void races_access(const moment &at, const unsigned *seen, bool orders_blocks, co
 
 } // namespace gpu
 
-/* ---- what the compiler calls ---- */
+/* ---- what the compiler calls, as it declares it ---- */
 
 extern "C" {
 #define RACES_CALL(name, bytes, is_write)                                                          \
@@ -144,19 +144,18 @@ RACES_CALLS(4)
 RACES_CALLS(8)
 RACES_CALLS(16)
 
-void __tsan_read_range(void *p, unsigned long bytes)
+void __tsan_read_range(void *p, long bytes)
 {
-    gpu::note_access(p, bytes, false, __builtin_return_address(0));
+    gpu::note_access(p, static_cast<size_t>(bytes), false, __builtin_return_address(0));
 }
 
-void __tsan_write_range(void *p, unsigned long bytes)
+void __tsan_write_range(void *p, long bytes)
 {
-    gpu::note_access(p, bytes, true, __builtin_return_address(0));
+    gpu::note_access(p, static_cast<size_t>(bytes), true, __builtin_return_address(0));
 }
 
-void __tsan_vptr_update(void **, void *) {}
-void __tsan_vptr_read(void **) {}
+void __tsan_vptr_update(void *, void *) {}
 void __tsan_func_entry(void *) {}
-void __tsan_func_exit(void) {}
+void __tsan_func_exit(void *) {}
 void __tsan_init(void) {}
 }
