@@ -576,6 +576,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kv_copy), cmocka_unit_test(test_sum_ranks),
         cmocka_unit_test(test_advance), cmocka_unit_test(test_rope_kv_write),
     };
+    int devices = 0;
+    cudaError_t error = cudaGetDeviceCount(&devices);
+    if (error != cudaSuccess || devices == 0) {
+        printf("skipped: no CUDA device (error %d)\n", (int)error);
+        return 77;
+    }
     world = comm_start(&argc, &argv);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_stop(world);
