@@ -72,20 +72,40 @@ static __device__ __forceinline__ void load_vector(float (&v)[N], const T *p)
     }
 }
 
+/* 32 bits of a vector. */
+template <typename T> static __device__ __forceinline__ uint32_t word_of(const float *v)
+{
+    uint32_t word;
+    if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+        __nv_bfloat162 pair = __floats2bfloat162_rn(v[0], v[1]);
+        memcpy(&word, &pair, sizeof word);
+    } else if constexpr (std::is_same_v<T, __half>) {
+        __half2 pair = __floats2half2_rn(v[0], v[1]);
+        memcpy(&word, &pair, sizeof word);
+    } else {
+        word = __float_as_uint(v[0]);
+    }
+    return word;
+}
+
+/* As load_vector.  Past L1, which also keeps the compiler from taking an access apart. */
 template <typename T, int N>
 static __device__ __forceinline__ void store_vector(T *p, const float (&v)[N])
 {
     using access = access_of<T, N>;
     static_assert(N * sizeof(T) % sizeof(access) == 0, "whole accesses");
-    constexpr int n = sizeof(access) / sizeof(T);
+    constexpr int n = sizeof(access) / sizeof(T), word = 4 / sizeof(T);
 #pragma unroll
     for (int i = 0; i < N; i += n) {
-        T x[n];
-#pragma unroll
-        for (int j = 0; j < n; j++) x[j] = narrow<T>(v[i + j]);
+        const float *x = v + i;
         access bits;
-        memcpy(&bits, x, sizeof bits);
-        *reinterpret_cast<access *>(p + i) = bits;
+        bits.x = word_of<T>(x);
+        bits.y = word_of<T>(x + word);
+        if constexpr (sizeof(access) == 16) {
+            bits.z = word_of<T>(x + 2 * word);
+            bits.w = word_of<T>(x + 3 * word);
+        }
+        __stcg(reinterpret_cast<access *>(p + i), bits);
     }
 }
 
