@@ -11,15 +11,11 @@
 #define VECTORS 4    /* that a thread keeps in registers */
 #define KEPT    (4 * VECTORS * THREADS)
 
-template <typename T, bool whole>
-static __device__ __forceinline__ void store_scaled(T *out, float (&v)[4], const float *w, float r,
-                                                    float w_offset, int64_t d, int64_t D)
+static __device__ __forceinline__ void scale(float (&v)[4], const float (&w)[4], float r,
+                                             float w_offset)
 {
-    float weight[4];
-    load_some<whole>(weight, w + d, D - d);
 #pragma unroll
-    for (int i = 0; i < 4; i++) v[i] = v[i] * r * (weight[i] + w_offset);
-    store_some<whole>(out + d, v, D - d);
+    for (int i = 0; i < 4; i++) v[i] = v[i] * r * (w[i] + w_offset);
 }
 
 static __device__ __forceinline__ void add(float (&v)[4], const float (&more)[4])
@@ -46,12 +42,13 @@ static __global__ void __launch_bounds__(THREADS)
     x += row;
     if (residual) delta += row;
 
-    float kept[VECTORS][4] = {}, more[VECTORS][4] = {}, sum = 0.0f;
+    float kept[VECTORS][4] = {}, more[VECTORS][4] = {}, weight[VECTORS][4] = {}, sum = 0.0f;
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) { /* all loads on their way before the first is needed */
         int64_t d = first + j * stride;
         if (d < D) load_some<whole>(kept[j], x + d, D - d);
         if (residual && d < D) load_some<whole>(more[j], delta + d, D - d);
+        if (d < D) load_some<whole>(weight[j], w + d, D - d);
     }
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
@@ -72,12 +69,15 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
         int64_t d = first + j * stride;
-        if (d < D) store_scaled<T, whole>(out, kept[j], w, r, w_offset, d, D);
+        scale(kept[j], weight[j], r, w_offset);
+        if (d < D) store_some<whole>(out + d, kept[j], D - d);
     }
     for (int64_t d = beyond; d < D; d += stride) {
-        float v[4];
+        float v[4], u[4];
         load_some<whole>(v, x + d, D - d);
-        store_scaled<T, whole>(out, v, w, r, w_offset, d, D);
+        load_some<whole>(u, w + d, D - d);
+        scale(v, u, r, w_offset);
+        store_some<whole>(out + d, v, D - d);
     }
 }
 
