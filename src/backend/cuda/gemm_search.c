@@ -107,21 +107,24 @@ static cublasLtMatmulPreference_t preference_create(const struct search *t)
 
 static struct config config_of(const cublasLtMatmulAlgo_t *algorithm)
 {
-    static const cublasLtMatmulAlgoConfigAttributes_t all[CONFIG_NUMBERS] = {
-        CUBLASLT_ALGO_CONFIG_ID,
-        CUBLASLT_ALGO_CONFIG_TILE_ID,
-        CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
-        CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
-        CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING,
-        CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION,
-        CUBLASLT_ALGO_CONFIG_STAGES_ID,
-        CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID,
-        CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID};
+    static const struct {
+        cublasLtMatmulAlgoConfigAttributes_t name;
+        size_t bytes; /* of the library's number, exactly */
+    } all[CONFIG_NUMBERS] = {
+        {CUBLASLT_ALGO_CONFIG_ID, 4},
+        {CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
+        {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4},
+        {CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4},
+        {CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4},
+        {CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
+        {CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},
+        {CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
+        {CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2},
+    };
     struct config c = {{0}};
     for (int i = 0; i < CONFIG_NUMBERS; i++) {
         size_t written;
-        if (cublasLtMatmulAlgoConfigGetAttribute(algorithm, all[i], &c.number[i],
-                                                 sizeof c.number[i],
+        if (cublasLtMatmulAlgoConfigGetAttribute(algorithm, all[i].name, &c.number[i], all[i].bytes,
                                                  &written) != CUBLAS_STATUS_SUCCESS)
             c.number[i] = 0; /* a library that does not know it */
     }
