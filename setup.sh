@@ -15,7 +15,7 @@ bash setup.sh --bundle DIR        save the libraries' packages as files in DIR (
 bash setup.sh --from DIR PREFIX   unpack such a DIR into PREFIX, without root or network; then
                                   `source PREFIX/env.sh` and configure, build and run as usual
 
---dev adds the tools of .ci/run: clang-format and valgrind.
+--dev adds the tools of .ci/run: clang-format, valgrind and Slurm.
 A bundle holds libraries and headers; compiler, make, CMake (3.25 or later) and python3 are the target machine's own.
 TEXT
 }
@@ -71,6 +71,7 @@ find_missing() {
     if [ "$dev" = yes ]; then
         need "clang-format" clang-format command -v clang-format
         need "valgrind" valgrind command -v valgrind
+        need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
     fi
 }
 
@@ -94,6 +95,12 @@ has_cmake() {
     local found
     found=$(cmake --version | sed -n '1s/[^0-9]*//p')
     [ "$(printf '3.25\n%s\n' "$found" | sort -V | head -n 1)" = 3.25 ]
+}
+
+# Its daemons are in folders that are not in everybody's PATH.
+has_slurm() {
+    local program PATH=$PATH:/usr/sbin:/sbin
+    for program in slurmctld slurmd munged sbatch ip; do command -v "$program" || return; done
 }
 
 # ---- a machine of one's own ------------------------------------------------------------------------------------------
