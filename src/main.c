@@ -1,6 +1,8 @@
 /* The verbs: parse, call one function each. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/slurm.h"
+#include "cluster/verbs.h"
 #include "job/sweep.h"
 #include "report/verbs.h"
 #include "run/coordinator.h"
@@ -15,10 +17,14 @@
 static const char help_text[] =
     "specrej: Best-of-N and Speculative Rejection decoding as a batch job\n"
     "\n"
-    "  specrej run JOB.yaml [--set KEY=VALUE]... [--point ID]...\n"
-    "      run a job, or some points of its sweep\n"
+    "  specrej run JOB.yaml... [--set KEY=VALUE]... [--point ID]...\n"
+    "      run jobs one after the other, or some points of a sweep\n"
     "  specrej sweep JOB.yaml [--set KEY=VALUE]... [--run]\n"
     "      list the points of a sweep, or run them here\n"
+    "  specrej sweep JOB.yaml --submit [--dry-run] [--max-running K] [--points-per-task K]\n"
+    "      [-- SBATCH OPTIONS]    the points that are not complete, to Slurm as a job array\n"
+    "  specrej status NAME.sweep|JOB.yaml... [--json] [--done]\n"
+    "      how far each point is, and why one failed; --done: prompts in the files, a number\n"
     "  specrej inspect MODEL|FILE.h5 [--prompt INDEX] [--json]\n"
     "      what is in a checkpoint folder or a result file; --prompt: one prompt's story\n"
     "  specrej report FILE.h5... [--reference N] [--json]\n"
@@ -83,7 +89,10 @@ static void print_point(const struct job *j)
 static int run_points(const struct sweep *s, const struct options *o, const char *command,
                       struct comm *world, struct err *e)
 {
-    struct run_options ro = {.allow_mixed = o->allow_mixed, .quiet = o->quiet, .command = command};
+    struct run_options ro = {.allow_mixed = o->allow_mixed,
+                             .quiet = o->quiet,
+                             .command = command,
+                             .slurm_ended = slurm_job_ended};
     int worst = EXIT_DONE, n = 0;
     for (int64_t i = 0; i < s->n_points; i++) {
         char id[HASH_HEX];
@@ -100,39 +109,66 @@ static int run_points(const struct sweep *s, const struct options *o, const char
     return EXIT_BAD_INPUT;
 }
 
+/* Every file is looked at before the first one is run: a mistake in the last is known at once. */
+static int run_files(const struct options *o, const char *command, struct comm *world,
+                     struct err *e)
+{
+    struct sweep *s = mem_calloc((size_t)o->n_files, sizeof *s);
+    int rc = 0, status = EXIT_DONE;
+    for (int i = 0; i < o->n_files && rc == 0; i++)
+        rc = sweep_open(&s[i], o->files[i], o->set, o->n_set, e);
+    if ((rc = comm_agree(world, rc, e)) < 0) {
+        log0(LOG_ERROR, "%s", e->text);
+        status = EXIT_BAD_INPUT;
+    }
+    for (int i = 0; i < o->n_files && status != EXIT_CONTINUE && rc == 0; i++) {
+        int one = run_points(&s[i], o, command, world, e);
+        if (one > status) status = one;
+    }
+    for (int i = 0; i < o->n_files; i++) sweep_free(&s[i]);
+    free(s);
+    return status;
+}
+
 static int verb_run(const struct options *o, const char *command, struct comm *world, struct err *e)
 {
+    if (o->n_files > 0) return run_files(o, command, world, e);
+    log0(LOG_ERROR, "%s needs a job file; specrej --help", o->verb);
+    return EXIT_BAD_INPUT;
+}
+
+/* Without ranks unless it runs. */
+static int verb_sweep(const struct options *o, const char *command, struct comm *world,
+                      struct err *e)
+{
     if (o->n_files != 1) {
-        log0(LOG_ERROR, "%s needs one job file; specrej --help", o->verb);
+        log0(LOG_ERROR, "sweep needs one job file; specrej --help");
         return EXIT_BAD_INPUT;
     }
+    if (o->run) return verb_run(o, command, world, e);
+    if (world && comm_rank(world) > 0) return EXIT_DONE;
+    if (o->submit) return verb_submit(o, command, e);
     struct sweep s = {0};
-    int rc = comm_agree(world, sweep_open(&s, o->files[0], o->set, o->n_set, e), e);
-    if (rc < 0) {
+    if (sweep_open(&s, o->files[0], o->set, o->n_set, e) < 0) {
         log0(LOG_ERROR, "%s", e->text);
         return EXIT_BAD_INPUT;
     }
-    int status = EXIT_DONE;
-    bool runs = strcmp(o->verb, "run") == 0 || o->run;
-    if (runs)
-        status = run_points(&s, o, command, world, e);
-    else
-        for (int64_t i = 0; i < s.n_points && comm_rank(world) == 0; i++) print_point(&s.points[i]);
+    for (int64_t i = 0; i < s.n_points; i++) print_point(&s.points[i]);
     sweep_free(&s);
-    return status;
+    return EXIT_DONE;
 }
 
 struct verb {
     const char *name;
     int (*call)(const struct options *o, const char *command, struct comm *world, struct err *e);
-    bool is_serial; /* works without ranks */
+    bool is_serial; /* works without ranks; sweep unless it runs */
 };
 
 static const struct verb verbs[] = {
-    {"run", verb_run, false},          {"sweep", verb_run, false},
-    {"inspect", verb_inspect, true},   {"export", verb_export, true},
-    {"tokenize", verb_tokenize, true}, {"score", verb_score, false},
-    {"report", verb_report, true},
+    {"run", verb_run, false},      {"sweep", verb_sweep, true},
+    {"status", verb_status, true}, {"inspect", verb_inspect, true},
+    {"export", verb_export, true}, {"tokenize", verb_tokenize, true},
+    {"score", verb_score, false},  {"report", verb_report, true},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -189,7 +225,8 @@ int main(int argc, char **argv)
         return refuse(argc, argv, e.text);
     }
     /* What is serial works on a login node, too, where MPI may refuse to start. */
-    struct comm *world = verb->is_serial && !is_launched() ? NULL : comm_start(&argc, &argv);
+    bool is_serial = verb->is_serial && !o.run;
+    struct comm *world = is_serial && !is_launched() ? NULL : comm_start(&argc, &argv);
     char *command = command_line(argc, argv);
     int status = verb->call(&o, command, world, &e);
     free(command);

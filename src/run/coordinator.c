@@ -10,6 +10,7 @@
 #include "run/prompt_run.h"
 #include "run/resume.h"
 #include "run/wire.h"
+#include "trace/place.h"
 #include "version.h"
 
 #include <math.h>
@@ -61,11 +62,13 @@ struct coordinator {
     struct trace *trace;
     struct run_row run;
     struct progress *progress;
+    int64_t done;       /* prompts that are in the file, before the first and after the last */
     int64_t next;       /* in inputs: the next to hand out */
     int groups_working; /* other groups that were not sent home yet */
     int64_t skipped, failed;
     int stop_signal; /* why the run ends early, 0: it does not */
     bool stop_on_error;
+    struct err failure; /* of the first prompt that could not be finished */
     double busy_rank_s, reward_sum;
     int64_t rewards;
 };
@@ -87,6 +90,31 @@ static void count_from_start(const struct coordinator *c, struct trace_record *r
 
 /* ---- rank 0: the file ---- */
 
+static void write_status(const struct coordinator *c, enum run_state state, const char *message)
+{
+    struct status_file s = {.state = state,
+                            .prompts = c->inputs.n,
+                            .prompts_done = c->progress ? progress_done(c->progress) : c->done,
+                            .eta_s = NAN};
+    snprintf(s.name, sizeof s.name, "%s", c->job.name);
+    snprintf(s.message, sizeof s.message, "%s", message);
+    status_file_write(c->path, &s);
+}
+
+/* What `specrej status` will say of this start.  A file that another start is writing keeps its
+ * own. */
+static void leave_status(const struct coordinator *c, int status, const struct err *e)
+{
+    char holder[512];
+    if (lock_is_held(c->path, c->options->slurm_ended, holder, sizeof holder)) return;
+    if (status == EXIT_DONE)
+        write_status(c, STATE_COMPLETE, "");
+    else if (status == EXIT_CONTINUE)
+        write_status(c, signal_seen == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
+    else if (place_make_folders(c->path, &(struct err){0}) == 0)
+        write_status(c, STATE_FAILED, c->failure.text[0] ? c->failure.text : e->text);
+}
+
 static void commit(struct coordinator *c, struct trace_record *r)
 {
     struct err e;
@@ -94,7 +122,7 @@ static void commit(struct coordinator *c, struct trace_record *r)
         /* What was committed is safe; this file may not be touched any more.  End as if killed. */
         log0(LOG_ERROR, "%s: %s; committed prompts are safe, run the same command to continue",
              c->path, e.text);
-        progress_end(c->progress, "failed", e.text);
+        write_status(c, STATE_FAILED, e.text);
         comm_abort(EXIT_FAILED);
     }
     const struct prompt_row *p = &r->prompt;
@@ -108,8 +136,10 @@ static void commit(struct coordinator *c, struct trace_record *r)
     if (p->status != PROMPT_OK)
         log0(LOG_WARN, "prompt %lld was %s: %s", (long long)p->prompt_index,
              p->status == PROMPT_SKIPPED ? "skipped" : "not finished", p->reason);
-    if (p->status != PROMPT_OK && c->job.on_prompt_error == ON_PROMPT_ERROR_STOP)
-        c->stop_on_error = true;
+    bool stops = p->status != PROMPT_OK && c->job.on_prompt_error == ON_PROMPT_ERROR_STOP;
+    if ((stops || p->status == PROMPT_FAILED) && !c->failure.text[0])
+        err_set(&c->failure, "prompt %lld: %s", (long long)p->prompt_index, p->reason);
+    c->stop_on_error |= stops;
     progress_prompt(c->progress, p->best_reward);
 }
 
@@ -329,7 +359,8 @@ static int open_file(struct coordinator *c, struct err *e)
                               .dtype = dtype_name(c->worker.backend->dtype),
                               .budget_tokens = c->worker.budget_pages * PAGE_TOKENS,
                               .n = c->job.n,
-                              .reproducible = c->job.reproducible};
+                              .reproducible = c->job.reproducible,
+                              .slurm_ended = c->options->slurm_ended};
     c->trace = trace_open(c->path, &meta, &c->run, c->options->allow_mixed, e);
     free(yaml);
     if (!c->trace) return -1;
@@ -354,45 +385,45 @@ static void say_start(const struct coordinator *c)
          (long long)(w->budget_pages * PAGE_TOKENS), w->load_s, c->path);
 }
 
-static const char *finish_run(struct coordinator *c, int *status)
+/* How the run ended, as /runs, the status file and the shell say it. */
+static enum run_state finish_run(struct coordinator *c, int *status)
 {
-    static const char *const names[] = {[RUN_COMPLETE] = "complete",
-                                        [RUN_STOPPED] = "stopped",
-                                        [RUN_CONTINUE] = "continue",
-                                        [RUN_FAILED] = "failed"};
-    c->run.status = c->stop_signal == SIGUSR1           ? RUN_CONTINUE
-                    : c->stop_signal                    ? RUN_STOPPED
-                    : c->failed > 0 || c->stop_on_error ? RUN_FAILED
-                                                        : RUN_COMPLETE;
-    *status = c->stop_signal                ? EXIT_CONTINUE
-              : c->run.status == RUN_FAILED ? EXIT_FAILED
-                                            : EXIT_DONE;
+    bool failed = c->failed > 0 || c->stop_on_error;
+    *status = c->stop_signal ? EXIT_CONTINUE : failed ? EXIT_FAILED : EXIT_DONE;
+    c->run.status = c->stop_signal == SIGUSR1 ? RUN_CONTINUE
+                    : c->stop_signal          ? RUN_STOPPED
+                    : failed                  ? RUN_FAILED
+                                              : RUN_COMPLETE;
     c->run.end_unix_s = clock_unix_s();
     double ranks_s = (clock_s() - c->start_s) * comm_size(world_of(c));
     c->run.idle_s = ranks_s - c->run.load_s - c->busy_rank_s;
     if (c->run.idle_s < 0) c->run.idle_s = 0;
-    return names[c->run.status];
+    static const enum run_state states[] = {[RUN_CONTINUE] = STATE_CONTINUE,
+                                            [RUN_STOPPED] = STATE_STOPPED,
+                                            [RUN_FAILED] = STATE_FAILED,
+                                            [RUN_COMPLETE] = STATE_COMPLETE};
+    return states[c->run.status];
 }
 
 static int close_file(struct coordinator *c, struct err *e)
 {
     int status = EXIT_FAILED;
-    const char *name = finish_run(c, &status);
+    enum run_state state = finish_run(c, &status);
     if (trace_update_run(c->trace, &c->run, e) < 0) {
         log0(LOG_ERROR, "%s: %s", c->path, e->text);
         status = EXIT_FAILED;
     }
     trace_close(c->trace);
     c->trace = NULL;
-    int64_t done = progress_done(c->progress);
-    progress_end(c->progress, name, NULL);
+    c->done = progress_done(c->progress);
+    progress_end(c->progress);
     c->progress = NULL;
     if (c->options->quiet) return status;
     double hours = (clock_s() - c->start_s) * comm_size(world_of(c)) / 3600;
     log0(LOG_INFO,
          "%s: %lld of %lld prompts in %s, mean best reward %.4f, %.4f rank-hours (load and idle "
          "included)",
-         name, (long long)done, (long long)c->inputs.n, c->path,
+         run_state_name(state), (long long)c->done, (long long)c->inputs.n, c->path,
          c->rewards ? c->reward_sum / (double)c->rewards : NAN, hours);
     if (status != EXIT_DONE && c->options->command)
         log0(LOG_INFO, "to continue: %s", c->options->command);
@@ -402,7 +433,6 @@ static int close_file(struct coordinator *c, struct err *e)
 /* Rank 0: whose file is it, and what is in it. */
 static int look_at_file(struct coordinator *c, struct err *e)
 {
-    c->path = job_output_path(&c->job);
     TRY(job_identity(&c->job, c->identity, e));
     TRY(judge_identity(&c->job, c->judge_identity, e));
     TRY(resume_open(&c->resume, c->path, c->identity, e));
@@ -430,6 +460,7 @@ static int prepare(struct coordinator *c, struct comm *world, bool *complete, st
     int rc = first ? resume_check_inputs(&c->resume, c->inputs.items, c->inputs.n, e) : 0;
     TRY(comm_agree(world, rc, e));
     *complete = first && is_complete(c);
+    c->done = c->resume.n;
     comm_bcast(world, complete, sizeof *complete, 0);
     if (*complete) return 0;
     if (first && c->resume.budget_tokens > 0) c->job.budget_tokens = c->resume.budget_tokens;
@@ -457,6 +488,7 @@ static int judge(struct coordinator *c, struct comm *world, struct err *e)
     comm_bcast(world, &due, sizeof due, 0);
     if (!due) return EXIT_DONE;
     worker_close(&c->worker);
+    if (c->path) write_status(c, STATE_JUDGING, "");
     if (!c->options->quiet)
         log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
     int rc = judge_run(&c->job, c->path, c->judge_identity, world, last_signal, e);
@@ -473,7 +505,7 @@ static int judge(struct coordinator *c, struct comm *world, struct err *e)
 static void coordinator_free(struct coordinator *c)
 {
     trace_close(c->trace);
-    progress_end(c->progress, "failed", NULL);
+    progress_end(c->progress);
     inputs_free(&c->inputs);
     resume_free(&c->resume);
     worker_close(&c->worker);
@@ -488,6 +520,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
     bool first = comm_rank(world) == 0, complete = false;
     int status = EXIT_BAD_INPUT;
     watch_signals();
+    if (first) c.path = job_output_path(j);
     if (prepare(&c, world, &complete, e) < 0) goto done;
     if (complete) {
         if (!o->quiet) log0(LOG_INFO, "%s is complete: nothing to do", c.path);
@@ -504,6 +537,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
     comm_bcast(world, &status, sizeof status, 0);
     if (status == EXIT_DONE) status = judge(&c, world, e);
 done:
+    if (first) leave_status(&c, status, e);
     coordinator_free(&c);
     return status;
 }

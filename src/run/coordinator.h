@@ -10,13 +10,15 @@
 
 #include "job/job.h"
 #include "run/worker.h"
+#include "trace/lock.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2, EXIT_CONTINUE = 75 };
 
 struct run_options {
-    bool allow_mixed;    /* continue a file that another kind of device began */
-    bool quiet;          /* no progress, no summary */
-    const char *command; /* how to continue, for the last line */
+    bool allow_mixed;                /* continue a file that another kind of device began */
+    bool quiet;                      /* no progress, no summary */
+    const char *command;             /* how to continue, for the last line */
+    lock_slurm_ended_fn slurm_ended; /* cluster/slurm.h; NULL: Slurm is not asked */
 };
 
 /* Run one point.  Collective over the world; the same status on every rank.  The error's text is in

@@ -57,6 +57,11 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--prompt", "", NUMBER, NULL, NULL, NULL, &o->prompt},
         {"--reference", "", NUMBER, NULL, NULL, NULL, &o->reference},
         {"--run", "", FLAG, &o->run, NULL, NULL, NULL},
+        {"--submit", "", FLAG, &o->submit, NULL, NULL, NULL},
+        {"--dry-run", "", FLAG, &o->dry_run, NULL, NULL, NULL},
+        {"--max-running", "", NUMBER, NULL, NULL, NULL, &o->max_running},
+        {"--points-per-task", "", NUMBER, NULL, NULL, NULL, &o->points_per_task},
+        {"--done", "", FLAG, &o->done, NULL, NULL, NULL},
         {"--allow-mixed", "", FLAG, &o->allow_mixed, NULL, NULL, NULL},
         {"--quiet", "-q", FLAG, &o->quiet, NULL, NULL, NULL},
         {"--json", "", FLAG, &o->json, NULL, NULL, NULL},
@@ -69,6 +74,11 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--version", "", FLAG, &o->version, NULL, NULL, NULL},
     };
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            o->rest = (const char *const *)argv + i + 1;
+            o->n_rest = argc - i - 1;
+            return 0;
+        }
         if (argv[i][0] != '-' || argv[i][1] == 0) {
             if (!o->verb)
                 o->verb = argv[i];

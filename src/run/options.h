@@ -22,6 +22,12 @@ struct options {
     long long prompt;          /* --prompt INDEX (inspect), -1: not given */
     long long reference;       /* --reference N (report), -1: not given */
     bool run;                  /* --run (sweep) */
+    bool submit, dry_run;      /* --submit, --dry-run (sweep) */
+    long long max_running;     /* --max-running K (sweep --submit), 0: not given */
+    long long points_per_task; /* --points-per-task K (sweep --submit), 0: not given */
+    bool done;                 /* --done (status) */
+    const char *const *rest;   /* what stands behind --: options for sbatch; borrowed from argv */
+    int n_rest;
     bool allow_mixed;          /* --allow-mixed */
     bool quiet;                /* -q, --quiet */
     bool json;                 /* --json */

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +15,7 @@
 #define REDRAW_S 0.2  /* between two drawings of the bar */
 
 struct progress {
-    char *name, *status_path;
+    char *name, *path;
     int64_t total, before, done;
     bool quiet, terminal;
     double start_s, line_s, status_s, redraw_s, reward_sum;
@@ -47,23 +46,17 @@ static void format_time(char *out, size_t size, double s)
         snprintf(out, size, "%.1f h", s / 3600);
 }
 
-/* Replaced by rename: a reader never sees half of it. */
-static void write_status(struct progress *p, const char *state, const char *message)
+static void write_status(struct progress *p)
 {
     p->status_s = clock_s();
-    double eta = eta_s(p);
-    json_t *j =
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:i}", "name", p->name, "state", state,
-                  "prompts", (json_int_t)p->total, "prompts_done", (json_int_t)p->done,
-                  "candidates_live", (json_int_t)p->live, "tokens_per_s", rate(p), "updated_unix_s",
-                  clock_unix_s(), "pid", (int)getpid());
-    ENSURE(j);
-    json_object_set_new(j, "eta_s", isnan(eta) ? json_null() : json_real(eta));
-    if (message) json_object_set_new(j, "message", json_string(message));
-    char *tmp = mem_printf("%s.tmp", p->status_path);
-    if (json_dump_file(j, tmp, JSON_COMPACT) == 0) rename(tmp, p->status_path);
-    free(tmp);
-    json_decref(j);
+    struct status_file s = {.state = STATE_RUNNING,
+                            .prompts = p->total,
+                            .prompts_done = p->done,
+                            .live = p->live,
+                            .tokens_per_s = rate(p),
+                            .eta_s = eta_s(p)};
+    snprintf(s.name, sizeof s.name, "%s", p->name);
+    status_file_write(p->path, &s);
 }
 
 static void draw_bar(struct progress *p)
@@ -94,13 +87,13 @@ struct progress *progress_begin(const char *name, const char *path, int64_t tota
 {
     struct progress *p = mem_calloc(1, sizeof *p);
     p->name = mem_strdup(name);
-    p->status_path = mem_printf("%s.status.json", path);
+    p->path = mem_strdup(path);
     p->total = total;
     p->before = p->done = before;
     p->quiet = quiet;
     p->terminal = isatty(STDERR_FILENO) == 1;
     p->start_s = p->line_s = clock_s();
-    write_status(p, "running", NULL);
+    write_status(p);
     return p;
 }
 
@@ -123,7 +116,7 @@ void progress_tick(struct progress *p, int64_t live, int64_t tokens)
     p->live = live;
     p->tokens = tokens;
     double now = clock_s();
-    if (now - p->status_s >= STATUS_S) write_status(p, "running", NULL);
+    if (now - p->status_s >= STATUS_S) write_status(p);
     if (!p->quiet && p->terminal && now - p->redraw_s >= REDRAW_S) draw_bar(p);
 }
 
@@ -132,12 +125,11 @@ int64_t progress_done(const struct progress *p)
     return p->done;
 }
 
-void progress_end(struct progress *p, const char *state, const char *message)
+void progress_end(struct progress *p)
 {
     if (!p) return;
     if (!p->quiet && p->terminal) fprintf(stderr, "\r\033[K");
-    write_status(p, state, message);
     free(p->name);
-    free(p->status_path);
+    free(p->path);
     free(p);
 }

@@ -1,10 +1,10 @@
-/* What a person sees while a job runs, and FILE.status.json, which `status` reads.  Rank 0 only.
+/* What a person sees while a job runs, and FILE.status.json (run/status_file.h).  Rank 0 only.
  *
  * On a terminal: one line that is rewritten.  Otherwise: a header, a line per prompt or per minute,
  * whichever is rarer, and a last line. */
 #pragma once
 
-#include "base/err.h"
+#include "run/status_file.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,5 +20,5 @@ void progress_prompt(struct progress *p, float best_reward);
 /* Now and then: live candidates here, tokens drawn here so far. */
 void progress_tick(struct progress *p, int64_t live, int64_t tokens);
 int64_t progress_done(const struct progress *p);
-/* state: "complete", "stopped", "continue", "failed". */
-void progress_end(struct progress *p, const char *state, const char *message);
+/* The line goes; what the status file says at the end is the caller's.  Accepts NULL. */
+void progress_end(struct progress *p);

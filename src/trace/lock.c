@@ -152,7 +152,7 @@ static const char *stale_reason(const struct holder *h, const struct holder *sel
         strcmp(h->slurm_cluster, self->slurm_cluster) == 0 &&
         h->slurm_restart < self->slurm_restart)
         return "that was an earlier start of this Slurm job";
-    if (slurm_ended && slurm_ended(h->slurm_job, h->since_unix_s))
+    if (slurm_ended && slurm_ended(h->slurm_cluster, h->slurm_job, h->since_unix_s))
         return "Slurm says that job has ended";
     return NULL;
 }
@@ -191,6 +191,15 @@ static int write_candidate(const char *candidate, const struct holder *self, str
     return -1;
 }
 
+/* Who holds the open lock file. */
+static int read_holder(int fd, const char *lock_path, struct holder *h, struct err *e)
+{
+    char text[4096];
+    ssize_t n = read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = 0;
+    return parse_holder(lock_path, text, h, e);
+}
+
 enum attempt { TAKEN, AGAIN, REFUSED };
 
 /* The lock file exists: replace it when it is stale.  An flock on the old file keeps two who both
@@ -199,7 +208,7 @@ static enum attempt take_over(const char *path, const char *lock_path, const cha
                               const struct holder *self, lock_slurm_ended_fn slurm_ended,
                               struct err *e)
 {
-    char text[4096], words[700];
+    char words[700];
     struct stat mine, there;
     struct holder h = {0};
     int fd = open(lock_path, O_RDONLY | O_CLOEXEC);
@@ -213,9 +222,7 @@ static enum attempt take_over(const char *path, const char *lock_path, const cha
         result = AGAIN;
         goto done;
     }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
-    TRY_GOTO(parse_holder(lock_path, text, &h, e), done);
+    TRY_GOTO(read_holder(fd, lock_path, &h, e), done);
     holder_words(&h, words, sizeof words);
     const char *stale = stale_reason(&h, self, slurm_ended);
     if (!stale) {
@@ -267,6 +274,22 @@ struct lock *lock_take(const char *path, lock_slurm_ended_fn slurm_ended, struct
     free(candidate);
     free(lock_path);
     return l;
+}
+
+bool lock_is_held(const char *path, lock_slurm_ended_fn slurm_ended, char *holder, size_t bytes)
+{
+    struct holder h = {0}, self;
+    char *lock_path = mem_printf("%s.lock", path);
+    int fd = open(lock_path, O_RDONLY | O_CLOEXEC);
+    bool held = false;
+    if (fd >= 0 && read_holder(fd, lock_path, &h, &(struct err){0}) == 0) {
+        describe_self(&self);
+        held = !stale_reason(&h, &self, slurm_ended);
+        holder_words(&h, holder, bytes);
+    }
+    if (fd >= 0) close(fd);
+    free(lock_path);
+    return held;
 }
 
 int lock_check(const struct lock *l, struct err *e)

@@ -10,19 +10,25 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct lock; /* held lock */
 
-/* Whether Slurm says that the job has ended.  A job with that id which was submitted after
- * `since_unix_s` is another one: ids can be used again.  May be NULL: then another host's lock is
- * stale only for a later start of its job. */
-typedef bool (*lock_slurm_ended_fn)(const char *job_id, double since_unix_s);
+/* Whether Slurm says that this start of the job has ended.  A job with that id which was submitted
+ * or started after `since_unix_s` is another one, or another start: ids can be used again.  False
+ * where Slurm cannot be asked.  May be NULL: then another host's lock is stale only for a later
+ * start of its job. */
+typedef bool (*lock_slurm_ended_fn)(const char *cluster, const char *job_id, double since_unix_s);
 
 /* NULL with *e: who holds it, since when, and what to do when it is wrong. */
 struct lock *lock_take(const char *path, lock_slurm_ended_fn slurm_ended, struct err *e);
 
 /* 0 while the lock file is still ours; -1 when somebody removed or replaced it. */
 int lock_check(const struct lock *l, struct err *e);
+
+/* Whether somebody else may be writing the result file at `path`: there is a lock that counts.
+ * holder: who, in words, when there is. */
+bool lock_is_held(const char *path, lock_slurm_ended_fn slurm_ended, char *holder, size_t bytes);
 
 /* Removes the lock file if it is still ours; accepts NULL. */
 void lock_release(struct lock *l);

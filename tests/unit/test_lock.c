@@ -160,7 +160,7 @@ static void of_another_pid_namespace(void **state)
     assert_non_null(strstr(e.text, "is in use"));
 }
 
-static bool slurm_says_ended(const char *job, double since)
+static bool slurm_says_ended(const char *cluster, const char *job, double since)
 {
     assert_string_equal(job, "4711");
     assert_true(since > 1e9);

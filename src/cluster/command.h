@@ -1,0 +1,17 @@
+/* Other programs: started by name and arguments, never through a shell, waited for with a limit. */
+#pragma once
+
+#include "base/err.h"
+
+struct command_output {
+    int status;         /* exit status; 128 + signal when it was killed */
+    char *out, *errors; /* stdout and stderr, with a NUL behind; owned */
+};
+
+/* Run argv[0], found in PATH, with an empty stdin.  environment: NULL or "KEY=VALUE" texts, ended
+ * by NULL, laid over this program's environment.  -1 with *e: it cannot be started, or it did not
+ * end within limit_s and was killed, or it printed more than 64 MiB.  Whatever its status, 0 means
+ * that it ran; command_free() then. */
+int command_run(const char *const *argv, const char *const *environment, double limit_s,
+                struct command_output *o, struct err *e);
+void command_free(struct command_output *o);
