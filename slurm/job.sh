@@ -5,7 +5,8 @@
 # The batch script, for submit.sh and for `sbatch slurm/job.sh JOB.yaml` from the checkout's folder.
 #   job.sh JOB.yaml [options of specrej run]
 #   job.sh --tasks FILE [options of specrej run]   a task of an array: line SLURM_ARRAY_TASK_ID of FILE, counted from 0,
-#                                                  holds the job files of its points, separated by blanks
+#                                                  holds the job files of its points, separated by blanks, as seen
+#                                                  from the list's own folder
 #
 # Slurm sends USR1 to this script some time before the limit.  It goes on to the ranks, which commit what is done and
 # end with status 75; then this script requeues its own job, if it got on at all since it started.  Jobs that Slurm
@@ -34,10 +35,11 @@ source "$site"
 
 if [ "${1:-}" = --tasks ]; then
     [ -r "${2:-}" ] || fail "the list of tasks '${2:-}' cannot be read"
+    folder=$(cd "$(dirname "$2")" && pwd)
     read -ra points < <(sed -n "$((${SLURM_ARRAY_TASK_ID:?--tasks needs sbatch --array} + 1))p" "$2")
     shift 2
     [ "${#points[@]}" != 0 ] || fail "the list of tasks has no line $SLURM_ARRAY_TASK_ID"
-    set -- "${points[@]}" "$@"
+    set -- "${points[@]/#/$folder/}" "$@"
 fi
 [ $# != 0 ] || fail "no job file"
 
@@ -45,6 +47,7 @@ fi
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
+say "begins on ${SLURM_JOB_NODELIST:-this machine}"
 prepare || fail "prepare() of $site ended with status $?"
 
 # Prompts that are committed in all result files of this task.

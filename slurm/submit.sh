@@ -17,10 +17,13 @@ case $site in *,*) fail "sbatch cannot pass on a path with a comma: $site" ;; es
 # shellcheck source=slurm/site.sh
 source "$site"
 
-dry_run=no options=() log=%j
+dry_run=no options=() log=%j own_log=yes
 [ "${1:-}" != --dry-run ] || { dry_run=yes && shift; }
 while [ $# != 0 ] && [ "$1" != -- ]; do
-    case $1 in --array* | -a*) log=%A_%a ;; esac
+    case $1 in
+    --array* | -a*) log=%A_%a ;;
+    --output* | -o*) own_log=no ;;
+    esac
     options+=("$1")
     shift
 done
@@ -28,7 +31,7 @@ done
 shift
 job_file=$1
 [ "$1" != --tasks ] || job_file=${2:-}
-[ -r "$job_file" ] || fail "'$job_file' cannot be read"
+[ -r "$job_file" ] || [ $dry_run = yes ] || fail "'$job_file' cannot be read"
 
 command=(sbatch --parsable "--job-name=$(basename "$job_file" .yaml)" "--signal=B:USR1@$stop_before_s" --requeue
     --open-mode=append "--output=$logs/%x-$log.log" "--export=ALL,SPECREJ_SITE=$site"
@@ -37,5 +40,5 @@ if [ $dry_run = yes ]; then
     printf '%s\n' "${command[*]@Q}"
     exit
 fi
-mkdir -p "$logs" # Slurm does not make it, and a job without its log fails in silence
+[ $own_log = no ] || mkdir -p "$logs" # Slurm does not make it, and a job without its log fails in silence
 exec "${command[@]}"

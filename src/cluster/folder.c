@@ -175,8 +175,13 @@ static int write_point(const struct sweep_folder *f, const struct job *j, struct
     return rc;
 }
 
+char *folder_list(const struct sweep_folder *f)
+{
+    return mem_printf("%s/tasks-%zu.txt", f->path, json_array_size(submissions(f)) + 1);
+}
+
 int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const size_t *chosen,
-                   size_t n_chosen, size_t per_task, char **list, struct err *e)
+                   size_t n_chosen, size_t per_task, struct err *e)
 {
     char *inside = mem_printf("%s/points/x", f->path), *logs = mem_printf("%s/logs/x", f->path);
     int rc = place_make_folders(inside, e) < 0 || place_make_folders(logs, e) < 0 ? -1 : 0;
@@ -194,13 +199,11 @@ int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const si
         fprintf(out, "points/%s.yaml%c", id, ends ? '\n' : ' ');
     }
     fclose(out);
-    *list = mem_printf("%s/tasks-%zu.txt", f->path, json_array_size(submissions(f)) + 1);
-    if (rc == 0) rc = write_file(*list, text, e);
+    char *list = folder_list(f);
+    if (rc == 0) rc = write_file(list, text, e);
+    free(list);
     free(text);
-    if (rc == 0) return 0;
-    free(*list);
-    *list = NULL;
-    return -1;
+    return rc;
 }
 
 static json_t *point_ids(const struct sweep *s, const size_t *chosen, size_t n)

@@ -40,10 +40,13 @@ const char *folder_point(const struct sweep_folder *f, size_t i);
 /* points/ID.yaml.  Caller frees. */
 char *folder_point_file(const struct sweep_folder *f, const char *id);
 
+/* Where the next submission's list of tasks goes.  Caller frees. */
+char *folder_list(const struct sweep_folder *f);
+
 /* A new submission: the points of the sweep, and which of them go, `per_task` by `per_task`.
- * Writes the points' job files and the list of tasks, whose path is *list (caller frees). */
+ * Writes the points' job files and the list of tasks. */
 int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const size_t *chosen,
-                   size_t n_chosen, size_t per_task, char **list, struct err *e);
+                   size_t n_chosen, size_t per_task, struct err *e);
 /* Slurm took it as `job`: into the manifest. */
 int folder_submitted(struct sweep_folder *f, const struct sweep *s, const size_t *chosen,
                      size_t n_chosen, size_t per_task, int64_t job, struct err *e);

@@ -94,6 +94,7 @@ static void look_at_files(struct point *p, struct status_file *s)
 {
     struct err e = {0};
     int said = status_file_read(p->output, s, &e);
+    if (said <= 0) s->state = STATE_STOPPED;
     bool is_there = access(p->output, F_OK) == 0;
     bool complete = said > 0 && s->state == STATE_COMPLETE;
     if (said > 0 && is_there) p->done = s->prompts_done;
@@ -128,7 +129,9 @@ static bool first_error(const char *path, char *out, size_t bytes)
         line[strcspn(line, "\n")] = 0;
         if (strncmp(line, "job.sh:", 7) == 0 && strstr(line, " begins")) found = false;
         if (found || !strstr(line, "error:")) continue;
-        snprintf(out, bytes, "%s", line);
+        static const char own[] = "specrej: error: ";
+        bool is_own = strncmp(line, own, sizeof own - 1) == 0;
+        snprintf(out, bytes, "%s", is_own ? line + sizeof own - 1 : line);
         found = true;
     }
     free(line);

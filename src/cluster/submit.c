@@ -66,8 +66,7 @@ static struct arguments command_of(const struct submit_options *o, const char *s
 
 /* Run submit.sh; *answer: what it printed, caller frees. */
 static int call_script(const struct sweep_folder *f, const struct submit_options *o,
-                       const char *name, size_t n_tasks, const char *list, char **answer,
-                       struct err *e)
+                       const char *name, size_t n_tasks, char **answer, struct err *e)
 {
     char *script = script_path(e);
     if (!script) return -1;
@@ -77,6 +76,7 @@ static int call_script(const struct sweep_folder *f, const struct submit_options
     char *own[] = {mem_printf("--array=0-%zu%s", n_tasks - 1, limit),
                    mem_printf("--job-name=%s", name),
                    mem_printf("--output=%s/logs/%%A_%%a.log", f->path)};
+    char *list = folder_list(f);
     struct arguments a = command_of(o, script, (const char *const *)own, list);
     char *program = mem_printf("SPECREJ=%s", self);
     const char *environment[] = {getenv("SPECREJ") ? NULL : program, NULL};
@@ -91,6 +91,7 @@ static int call_script(const struct sweep_folder *f, const struct submit_options
     if (rc == 0 || got.out) command_free(&got);
     for (int i = 0; i < 3; i++) free(own[i]);
     free(program);
+    free(list);
     free(a.items);
     free(script);
     return rc;
@@ -145,14 +146,10 @@ static void print_tasks(const struct points *p, const size_t *chosen, size_t n, 
 static int hand_in(struct sweep_folder *f, const struct sweep *s, const struct submit_options *o,
                    const size_t *chosen, size_t n, size_t per_task, FILE *out, struct err *e)
 {
-    char *list = NULL, *answer = NULL, *end;
+    char *answer = NULL, *end;
     size_t n_tasks = (n + per_task - 1) / per_task;
-    if (o->dry_run)
-        list = mem_printf("%s/tasks-N.txt", f->path);
-    else
-        TRY(folder_prepare(f, s, chosen, n, per_task, &list, e));
-    int rc = call_script(f, o, s->points[0].name, n_tasks, list, &answer, e);
-    free(list);
+    if (!o->dry_run) TRY(folder_prepare(f, s, chosen, n, per_task, e));
+    int rc = call_script(f, o, s->points[0].name, n_tasks, &answer, e);
     if (rc < 0) return -1;
     if (o->dry_run) {
         fprintf(out, "%s", answer);

@@ -162,12 +162,14 @@ static void of_another_pid_namespace(void **state)
 
 static bool slurm_says_ended(const char *cluster, const char *job, double since)
 {
+    assert_string_equal(cluster, "here");
     assert_string_equal(job, "4711");
     assert_true(since > 1e9);
     return true;
 }
-static bool slurm_says_running(const char *job, double since)
+static bool slurm_says_running(const char *cluster, const char *job, double since)
 {
+    (void)cluster;
     (void)since;
     assert_string_equal(job, "4711");
     return false;
@@ -178,8 +180,15 @@ static void of_another_host(void **state)
     const struct fixture *f = *state;
     struct err e = {0};
     setenv("SLURM_JOB_ID", "4711", 1);
+    setenv("SLURM_CLUSTER_NAME", "here", 1);
     leave_lock(f, "host", json_string("elsewhere"));
     unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_CLUSTER_NAME");
+    char holder[512] = "";
+    assert_true(lock_is_held(f->path, NULL, holder, sizeof holder));
+    assert_non_null(strstr(holder, "host elsewhere"));
+    assert_true(lock_is_held(f->path, slurm_says_running, holder, sizeof holder));
+    assert_false(lock_is_held(f->path, slurm_says_ended, holder, sizeof holder));
     assert_null(lock_take(f->path, NULL, &e));
     assert_non_null(strstr(e.text, "host elsewhere"));
     assert_non_null(strstr(e.text, "Slurm job 4711 restart 0"));
@@ -187,6 +196,7 @@ static void of_another_host(void **state)
     struct lock *l = lock_take(f->path, slurm_says_ended, &e);
     assert_non_null(l);
     lock_release(l);
+    assert_false(lock_is_held(f->path, NULL, holder, sizeof holder));
     /* Without a Slurm job there is nobody to ask. */
     leave_lock(f, "host", json_string("elsewhere"));
     assert_null(lock_take(f->path, slurm_says_ended, &e));
