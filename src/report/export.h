@@ -25,8 +25,6 @@ struct export_options {
     const char *output; /* a file, which appears when it is complete; NULL or "-": `out` */
 };
 
-#define EXPORT_UNWRITTEN (-2) /* the output could not be written: a full disk, for example */
-
-/* -1 with *e: bad options or input; EXPORT_UNWRITTEN with *e.  Warns on the log when the dataset
- * can no longer be read and fields are left out. */
+/* -1 with *e: bad options or input; OUTPUT_UNWRITTEN (output.h) with *e.  Warns on the log when the
+ * dataset can no longer be read and fields are left out. */
 int export_file(const char *path, const struct export_options *o, FILE *out, struct err *e);

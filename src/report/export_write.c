@@ -1,17 +1,14 @@
 #include "report/export_write.h"
 
 #include "base/mem.h"
-#include "report/export.h"
+#include "report/output.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct export_writer {
-    FILE *file;
-    char *path, *tmp; /* NULL: to a stream of the caller's */
+    struct output to;
     enum export_format format;
     json_t *columns; /* csv: an object whose keys are the header, NULL before it is known */
     bool has_header;
@@ -22,16 +19,8 @@ struct export_writer *export_begin(const char *path, FILE *out, enum export_form
                                    struct err *e)
 {
     struct export_writer *w = mem_calloc(1, sizeof *w);
-    *w = (struct export_writer){.file = out, .format = format};
-    if (path && strcmp(path, "-") != 0) {
-        w->path = mem_strdup(path);
-        w->tmp = mem_printf("%s.tmp", path);
-        w->file = fopen(w->tmp, "wb");
-    }
-    if (w->file) return w;
-    err_set(e, "%s: %s", w->tmp, strerror(errno));
-    free(w->path);
-    free(w->tmp);
+    w->format = format;
+    if (output_begin(&w->to, path, out, e) == 0) return w;
     free(w);
     return NULL;
 }
@@ -83,10 +72,10 @@ static void put_header(struct export_writer *w, json_t *o)
     json_object_update_missing(w->columns, o);
     json_object_foreach(w->columns, key, value)
     {
-        if (i++) fputc(',', w->file);
-        put_cell(w->file, key, strlen(key));
+        if (i++) fputc(',', w->to.file);
+        put_cell(w->to.file, key, strlen(key));
     }
-    fputs("\r\n", w->file);
+    fputs("\r\n", w->to.file);
     w->has_header = true;
 }
 
@@ -98,30 +87,24 @@ static void put_row(struct export_writer *w, json_t *o)
     if (!w->has_header) put_header(w, o);
     json_object_foreach(w->columns, key, value)
     {
-        if (i++) fputc(',', w->file);
-        put_value(w->file, json_object_get(o, key));
+        if (i++) fputc(',', w->to.file);
+        put_value(w->to.file, json_object_get(o, key));
     }
-    fputs("\r\n", w->file);
+    fputs("\r\n", w->to.file);
 }
 
 /* ---- all ---- */
-
-static int unwritten(const struct export_writer *w, struct err *e)
-{
-    err_set(e, "cannot write %s: %s", w->path ? w->path : "the output", strerror(errno));
-    return EXPORT_UNWRITTEN;
-}
 
 int export_write(struct export_writer *w, json_t *o, struct err *e)
 {
     switch (w->format) {
     case EXPORT_JSONL:
-        json_dumpf(o, w->file, JSON_COMPACT);
-        fputc('\n', w->file);
+        json_dumpf(o, w->to.file, JSON_COMPACT);
+        fputc('\n', w->to.file);
         break;
     case EXPORT_ALPACA_EVAL:
-        fputs(w->n ? ",\n" : "[\n", w->file);
-        json_dumpf(o, w->file, JSON_INDENT(2));
+        fputs(w->n ? ",\n" : "[\n", w->to.file);
+        json_dumpf(o, w->to.file, JSON_INDENT(2));
         break;
     case EXPORT_CSV:
         put_row(w, o);
@@ -129,29 +112,14 @@ int export_write(struct export_writer *w, json_t *o, struct err *e)
     }
     w->n++;
     json_decref(o);
-    return ferror(w->file) ? unwritten(w, e) : 0;
-}
-
-static int finish(struct export_writer *w, struct err *e)
-{
-    if (w->format == EXPORT_ALPACA_EVAL) fputs(w->n ? "\n]\n" : "[]\n", w->file);
-    bool written = fflush(w->file) == 0 && !ferror(w->file);
-    if (written && w->tmp) written = fsync(fileno(w->file)) == 0;
-    if (w->tmp && fclose(w->file) != 0) written = false;
-    if (written && w->tmp) written = rename(w->tmp, w->path) == 0;
-    return written ? 0 : unwritten(w, e);
+    return output_check(&w->to, e);
 }
 
 int export_end(struct export_writer *w, int rc, struct err *e)
 {
-    if (rc == 0)
-        rc = finish(w, e);
-    else if (w->tmp)
-        fclose(w->file);
-    if (rc < 0 && w->tmp) unlink(w->tmp);
+    if (rc == 0 && w->format == EXPORT_ALPACA_EVAL) fputs(w->n ? "\n]\n" : "[]\n", w->to.file);
+    rc = output_end(&w->to, rc, e);
     json_decref(w->columns);
-    free(w->path);
-    free(w->tmp);
     free(w);
     return rc;
 }

@@ -15,7 +15,7 @@ struct export_writer *export_begin(const char *path, FILE *out, enum export_form
                                    struct err *e);
 /* csv: the first columns, in this order, before the first object, whose further fields follow. */
 void export_columns(struct export_writer *w, const json_t *fields);
-/* Takes the object, also when it fails: EXPORT_UNWRITTEN. */
+/* Takes the object, also when it fails: OUTPUT_UNWRITTEN. */
 int export_write(struct export_writer *w, json_t *o, struct err *e);
 /* rc: how it went so far.  When it went well, finish the file and let it appear under its name,
  * else remove what there is.  Returns the whole's rc; releases the writer. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "report/export.h"
 #include "report/inspect.h"
+#include "report/output.h"
 #include "report/report.h"
 #include "report/score.h"
 #include "report/tokenize.h"
@@ -32,7 +33,7 @@ static int agree(struct comm *world, int rc, struct err *e)
 /* What is on stdout must have arrived somewhere. */
 static int end(struct comm *world, int rc, struct err *e)
 {
-    bool unwritten = rc == EXPORT_UNWRITTEN;
+    bool unwritten = rc == OUTPUT_UNWRITTEN;
     if (agree(world, unwritten ? 0 : rc, e) < 0) {
         log0(LOG_ERROR, "%s", e->text);
         return EXIT_BAD_INPUT;
