@@ -13,7 +13,6 @@ fail() {
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 site=$(realpath -e "${SPECREJ_SITE:-$here/site.sh}") || fail "SPECREJ_SITE names a file that is not there"
-case $site in *,*) fail "sbatch cannot pass on a path with a comma: $site" ;; esac
 # shellcheck source=slurm/site.sh
 source "$site"
 
@@ -33,8 +32,10 @@ job_file=$1
 [ "$1" != --tasks ] || job_file=${2:-}
 [ -r "$job_file" ] || [ $dry_run = yes ] || fail "'$job_file' cannot be read"
 
-command=(sbatch --parsable "--job-name=$(basename "$job_file" .yaml)" "--signal=B:USR1@$stop_before_s" --requeue
-    --open-mode=append "--output=$logs/%x-$log.log" "--export=ALL,SPECREJ_SITE=$site"
+# Nothing but ALL in --export: with names in it sbatch has slurmd start a login shell for the user's environment, which
+# takes its time and lays the profile's over that of the submission.
+command=(env "SPECREJ_SITE=$site" sbatch --parsable "--job-name=$(basename "$job_file" .yaml)" "--signal=B:USR1@$stop_before_s" --requeue
+    --open-mode=append "--output=$logs/%x-$log.log" --export=ALL
     ${sbatch_options[@]+"${sbatch_options[@]}"} ${options[@]+"${options[@]}"} "$here/job.sh" "$@")
 if [ $dry_run = yes ]; then
     printf '%s\n' "${command[*]@Q}"

@@ -114,13 +114,13 @@ export_environment() {
     is_sealed || export OMPI_MCA_btl=self,tcp
 }
 
-# node_start NODE: its slurmd; in a sealed cluster with a host name and processes of its own, which die with it.
+# node_start NODE: power and a slurmd; in a sealed cluster a host name and processes of its own, which die with it.
 node_start() {
     if is_sealed; then
         (
-            CLUSTER_NODE=$1 setsid unshare --fork --pid --kill-child --mount-proc --uts --ipc --mount sh -c \
-                "hostname $1; mount -t tmpfs tmpfs /dev/shm; exec slurmd -D -N $1" >/dev/null 2>&1 &
-            echo $! >"$cluster_dir/run/node-$1.pid"
+            CLUSTER_NODE=$1 setsid unshare --fork --pid --kill-child --mount-proc --uts --ipc --mount bash -c \
+                "hostname $1; mount -t tmpfs tmpfs /dev/shm; slurmd -N $1; sleep infinity & wait" >/dev/null 2>&1 &
+            echo $! >"$cluster_dir/run/power-$1.pid"
         )
     else
         CLUSTER_NODE=$1 slurmd -N "$1"
@@ -148,19 +148,43 @@ marked() {
 # node_kill NODE: it loses its power: slurmd, the steps' daemons and all ranks are gone at once.
 node_kill() {
     if is_sealed; then
-        kill -9 "$(cat "$cluster_dir/run/node-$1.pid")"
+        kill -9 "$(cat "$cluster_dir/run/power-$1.pid")"
     else
         # shellcheck disable=SC2046  # several ids
         kill -9 $(marked "CLUSTER_NODE=$1" "SLURMD_NODENAME=$1") 2>/dev/null
     fi
 }
 
+# slurmd_kill NODE: slurmd alone; the steps' daemons and the ranks live on.
+slurmd_kill() {
+    local pid
+    for pid in $(marked "CLUSTER_NODE=$1"); do
+        [ "$(cat "/proc/$pid/comm")" = slurmd ] && kill -9 "$pid"
+    done
+    return 0
+}
+
+# slurmd_start NODE: after slurmd_kill.
+slurmd_start() {
+    local inside=()
+    if is_sealed; then
+        inside=(nsenter --target "$(pgrep -P "$(cat "$cluster_dir/run/power-$1.pid")")" --mount --uts --ipc --pid)
+    fi
+    CLUSTER_NODE=$1 "${inside[@]}" slurmd -N "$1"
+}
+
+# The controller: lost with what it did not save, and started again.
+controller_kill() { kill -9 "$(cat "$cluster_dir/run/slurmctld.pid")"; }
+controller_start() { slurmctld && eventually 20 timeout 5 scontrol ping; }
+
 # ranks_on NODE: process ids of the program's ranks there, as this shell sees them.
 ranks_on() {
-    local pid
+    local pid environment
     for pid in $(pgrep -x specrej); do
-        { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qxF "SLURMD_NODENAME=$1" && echo "$pid"
+        environment=$({ tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null)
+        [[ $'\n'$environment$'\n' == *$'\n'SLURMD_NODENAME=$1$'\n'* && $environment == *PMIX_RANK=* ]] && echo "$pid"
     done
+    return 0
 }
 
 cluster_up() {

@@ -1,12 +1,12 @@
 # Shared by the tests on a Slurm of their own: the cluster, a folder, the demo's job at a few prompts, ways to wait.
 #   source "$(dirname "$0")/support.sh"; then the script is in a cluster, and `$work` is the current folder.
 # Needs the variables SPECREJ and COMPARE_RESULTS (paths of these programs), as CTest sets them.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
+: "${SPECREJ:?path of the program}" "${COMPARE_RESULTS:?path of compare_results}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ -n "${CLUSTER_DIR:-}" ] || exec bash "$here/cluster.sh" run bash "$0" "$@"
 # shellcheck source=tests/slurm/cluster.sh
 source "$here/cluster.sh"
-: "${SPECREJ:?path of the program}" "${COMPARE_RESULTS:?path of compare_results}"
 export SPECREJ
 export OMPI_MCA_rmaps_base_oversubscribe=1
 unset OMP_NUM_THREADS # the batch script sets it
@@ -15,8 +15,8 @@ if "$SPECREJ" --version | grep -q "no MPI"; then
     exit 77
 fi
 slurm=$(cd "$here/../../slurm" && pwd) demo=$(cd "$here/../../jobs/demo" && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/specrej-slurm-work.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+work=$CLUSTER_DIR/work # removed with the cluster
+mkdir "$work"
 cd "$work" || exit 1
 
 fail() {
@@ -68,12 +68,13 @@ submit() { job=$("$slurm/submit.sh" "$@") || fail "submit.sh $*"; }
 # jobs_gone [ID]: nothing of this job, or of all, waits or runs.
 jobs_gone() { [ -z "$(timeout 5 squeue -h ${1:+-j "$1"} 2>/dev/null)" ]; }
 
-# ended STATE EXIT_CODE: the job comes to that end.
+# ended STATE EXIT_CODE: the job comes to that end; EXIT_CODE is a pattern.
 ended() {
-    eventually "${patience:-90}" jobs_gone "$job" || fail "job $job does not end"
-    local line
+    eventually "${patience:-150}" jobs_gone "$job" || fail "job $job does not end"
+    local line pattern="* JobState=$1 * ExitCode=$2 *"
     line=$(scontrol show job "$job" | tr -s ' \n' ' ')
-    [[ $line == *" JobState=$1 "* && $line == *" ExitCode=$2 "* ]] || fail "job $job is not $1 with $2: $line"
+    # shellcheck disable=SC2053  # a pattern
+    [[ $line == $pattern ]] || fail "job $job is not $1 with $2: $line"
 }
 
 state_is() { [ "$(timeout 5 squeue -h -j "$1" -o %T 2>/dev/null)" = "$2" ]; }
