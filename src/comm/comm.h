@@ -17,6 +17,9 @@ struct comm; /* a set of ranks; owns its communicator */
 struct comm *comm_start(int *argc, char ***argv);
 /* Collective: end MPI; destroys the world. */
 void comm_stop(struct comm *world);
+/* A rank by itself, without MPI: what a backend needs to be tried out on a login node (size,
+ * split_node, bcast, allgather).  comm_destroy it. */
+struct comm *comm_alone(void);
 /* End every rank now with this status. */
 _Noreturn void comm_abort(int status);
 

@@ -64,6 +64,18 @@ struct comm *comm_start(int *argc, char ***argv)
     return c;
 }
 
+struct comm *comm_alone(void)
+{
+    struct comm *c = mem_calloc(1, sizeof *c);
+    *c = (struct comm){.handle = MPI_COMM_NULL, .size = 1, .piece_bytes = (size_t)1 << 30};
+    return c;
+}
+
+static bool is_alone(const struct comm *c)
+{
+    return c->handle == MPI_COMM_NULL;
+}
+
 void comm_stop(struct comm *world)
 {
     comm_destroy(world);
@@ -103,6 +115,7 @@ struct comm *comm_split(struct comm *c, int colour)
 struct comm *comm_split_node(struct comm *c)
 {
     MPI_Comm handle;
+    if (is_alone(c)) return comm_alone();
     MPI_CHECK(
         MPI_Comm_split_type(c->handle, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &handle));
     return wrap(handle, c->piece_bytes);
@@ -111,7 +124,7 @@ struct comm *comm_split_node(struct comm *c)
 void comm_destroy(struct comm *c)
 {
     if (!c) return;
-    MPI_CHECK(MPI_Comm_free(&c->handle));
+    if (!is_alone(c)) MPI_CHECK(MPI_Comm_free(&c->handle));
     free(c);
 }
 
@@ -128,6 +141,7 @@ static size_t smaller(size_t a, size_t b)
 void comm_bcast(struct comm *c, void *buf, size_t bytes, int root)
 {
     char *p = buf;
+    if (c->size == 1) return;
     for (size_t done = 0; done < bytes; done += c->piece_bytes)
         MPI_CHECK(MPI_Bcast(p + done, (int)smaller(bytes - done, c->piece_bytes), MPI_BYTE, root,
                             c->handle));
@@ -138,6 +152,7 @@ void comm_allgather(struct comm *c, const void *send, size_t bytes, void *recv)
     if (bytes == 0) return;
     char *mine = (char *)recv + (size_t)c->rank * bytes;
     if (mine != send) memcpy(mine, send, bytes);
+    if (c->size == 1) return;
     if (bytes <= c->piece_bytes / (size_t)c->size) {
         MPI_CHECK(MPI_Allgather(MPI_IN_PLACE, 0, MPI_BYTE, recv, (int)bytes, MPI_BYTE, c->handle));
         return;
@@ -264,6 +279,7 @@ void comm_gatherv(struct comm *c, const void *send, size_t bytes, void **recv, s
 
 static int64_t reduce_i64(struct comm *c, int64_t v, MPI_Op op)
 {
+    if (c->size == 1) return v;
     MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &v, 1, MPI_INT64_T, op, c->handle));
     return v;
 }

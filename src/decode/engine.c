@@ -29,12 +29,30 @@ struct engine {
     int64_t step_rows; /* of the device's steps */
 };
 
+static int64_t slice_rows(size_t row_bytes, int64_t max_rows)
+{
+    int64_t rows = (int64_t)(LOGITS_SLICE_BYTES / row_bytes);
+    if (rows < 16) rows = 16;
+    return rows < max_rows ? rows : max_rows;
+}
+
+static size_t logits_row_bytes(const struct shard *s)
+{
+    return (size_t)s->V_local * sizeof(float);
+}
+
+size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows)
+{
+    size_t row = logits_row_bytes(s);
+    return row * (size_t)(1 + slice_rows(row, max_rows));
+}
+
 struct engine *engine_create(struct model *m, struct kvcache *k, const struct engine_config *c,
                              struct err *e)
 {
     struct engine *g = mem_calloc(1, sizeof *g);
     struct backend *b = m->backend;
-    size_t rows = (size_t)m->max_rows, row_bytes = (size_t)m->shard.V_local * sizeof(float);
+    size_t rows = (size_t)m->max_rows, row_bytes = logits_row_bytes(&m->shard);
     size_t cells = rows * (size_t)b->steps_ahead;
     g->model = m;
     g->kv = k;
@@ -42,9 +60,7 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
     g->config.sample.V = m->arch.V;
     g->config.sample.vocab_begin = m->shard.vocab_begin;
     g->config.sample.V_local = m->shard.V_local;
-    g->slice = (int64_t)(LOGITS_SLICE_BYTES / row_bytes);
-    if (g->slice < 16) g->slice = 16;
-    if (g->slice > m->max_rows) g->slice = m->max_rows;
+    g->slice = slice_rows(row_bytes, m->max_rows);
     g->token = mem_calloc(rows, sizeof *g->token);
     g->position = mem_calloc(rows, sizeof *g->position);
     g->rows = mem_calloc(rows, sizeof *g->rows);
@@ -198,7 +214,7 @@ static void fill_draws(struct engine *g, struct sequence *const *live, int64_t n
 static int first_step(struct engine *g, struct sequence *const *live, int64_t n, struct err *e)
 {
     struct backend *b = g->model->backend;
-    size_t row_bytes = (size_t)g->model->shard.V_local * sizeof(float);
+    size_t row_bytes = logits_row_bytes(&g->model->shard);
     memset(g->rows, 0, (size_t)n * sizeof *g->rows);
     for (int64_t at = 0; at < n; at += g->slice) {
         int64_t rows = n - at < g->slice ? n - at : g->slice;

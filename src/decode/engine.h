@@ -27,6 +27,8 @@ struct engine; /* opaque */
 struct engine *engine_create(struct model *m, struct kvcache *k, const struct engine_config *c,
                              struct err *e);
 void engine_destroy(struct engine *g); /* accepts NULL */
+/* Backend memory that engine_create takes: logits of the prompt and of a slice of the batch. */
+size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows);
 
 /* -1 with *e: empty, too long for the context, or an id outside the vocabulary. */
 int engine_check(const struct engine *g, const int32_t *ids, int64_t n, struct err *e);

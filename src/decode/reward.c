@@ -55,6 +55,11 @@ static void set_ids(struct ids *to, const int32_t *from, int64_t n)
     to->n = (size_t)n;
 }
 
+size_t scorer_workspace_bytes(const struct arch *a, enum dtype activation, int64_t max_rows)
+{
+    return (size_t)max_rows * (size_t)a->D * dtype_bytes(activation);
+}
+
 struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct bridge *bridge,
                              enum scorer_cache cache, struct err *e)
 {
@@ -64,7 +69,8 @@ struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct br
     s->kv = k;
     s->bridge = bridge;
     s->cache = cache;
-    s->hidden = m->backend->ops->alloc(m->backend, rows * D * dtype_bytes(m->backend->activation));
+    size_t bytes = scorer_workspace_bytes(&m->arch, m->backend->activation, m->max_rows);
+    s->hidden = m->backend->ops->alloc(m->backend, bytes);
     s->hidden_act = mem_calloc(rows * D, dtype_bytes(m->backend->activation));
     s->hidden_host = mem_calloc(rows * D, sizeof(float));
     s->prefix_hidden = mem_calloc(D, sizeof(float));

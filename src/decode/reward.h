@@ -28,6 +28,8 @@ struct scorer; /* opaque */
 struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct bridge *bridge,
                              enum scorer_cache cache, struct err *e);
 void scorer_destroy(struct scorer *s); /* accepts NULL */
+/* Backend memory that scorer_create takes. */
+size_t scorer_workspace_bytes(const struct arch *a, enum dtype activation, int64_t max_rows);
 
 /* HEAD_GATED: the tokens whose last occurrence in a prompt opens the gate (reward_head.h); copied.
  */

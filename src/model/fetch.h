@@ -24,6 +24,10 @@ struct fetch {
     const char *prefix; /* of the base model's names in the files: "model." or "" */
     void *block;        /* [block_bytes] where fetch_block puts the numbers */
     size_t block_bytes;
+    /* Not NULL: the headers alone are looked at.  fetch_block then reads nothing, and tells this of
+     * each tensor that is missing or has another shape or type than wanted. */
+    void (*problem)(void *arg, const struct err *e);
+    void *problem_arg;
     int rc; /* -1: this rank failed on its own */
     struct err err;
 };

@@ -22,9 +22,10 @@ struct loader {
     const struct shard *s;
 };
 
+/* False, too, when the headers alone are looked at: then there is no backend and no number. */
 static bool healthy(const struct loader *ld)
 {
-    return ld->from.rc == 0;
+    return ld->from.rc == 0 && !ld->from.problem;
 }
 
 /* ---- what the architecture wants ---- */
@@ -128,7 +129,7 @@ static int load_host(struct loader *ld, const struct tensor_want *t, float *out,
         int64_t n = rows - r < per ? rows - r : per;
         enum dtype from;
         TRY(fetch_block(&ld->from, t, r, n, 0, cols, &from, e));
-        dtype_widen(out + r * cols, ld->from.block, from, (size_t)(n * cols));
+        if (healthy(ld)) dtype_widen(out + r * cols, ld->from.block, from, (size_t)(n * cols));
     }
     return 0;
 }
@@ -139,7 +140,7 @@ static int load_range(struct loader *ld, const struct tensor_want *t, int64_t be
 {
     enum dtype from;
     TRY(fetch_block(&ld->from, t, 0, 1, begin, n, &from, e));
-    dtype_widen(out, ld->from.block, from, (size_t)n);
+    if (healthy(ld)) dtype_widen(out, ld->from.block, from, (size_t)n);
     return 0;
 }
 
@@ -232,11 +233,11 @@ static int load_mlp(struct loader *ld, int64_t l, struct layer_weights *y, struc
 /* The block in ld->from as rows of the embedding table. */
 static void put_embedding(struct loader *ld, int64_t row, int64_t n_rows, enum dtype from)
 {
+    if (!healthy(ld)) return;
     int64_t n = n_rows * ld->a->D;
     size_t bytes = (size_t)n * dtype_bytes(ld->b->dtype);
     char *table = ld->w->embedding;
     size_t at = (size_t)(row * ld->a->D) * dtype_bytes(ld->b->dtype);
-    if (!healthy(ld)) return;
     if (from == ld->b->dtype) {
         ld->b->ops->upload(ld->b, table + at, ld->from.block, bytes);
         return;
@@ -270,8 +271,9 @@ static int load_vocabulary(struct loader *ld, struct err *e)
     bool head = a->head == HEAD_CAUSAL_LM;
     struct tensor_want table = want(true, INIT_NORMAL, a->V, a->D, "embed_tokens.weight");
     struct tensor_want lm = want(false, INIT_NORMAL, a->V, a->D, "lm_head.weight");
-    w->embedding =
-        take(ld, "the embedding", (size_t)(s->V_rows * a->D) * dtype_bytes(ld->b->dtype));
+    if (healthy(ld))
+        w->embedding =
+            take(ld, "the embedding", (size_t)(s->V_rows * a->D) * dtype_bytes(ld->b->dtype));
     if (head) w->lm_head = begin_matrix(ld, s->V_local, a->D);
     int64_t per = fetch_rows(a->D);
     for (int64_t r = 0; r < s->V_rows; r += per) {
@@ -356,13 +358,37 @@ static int load_reward_head(struct loader *ld, struct err *e)
 
 /* ---- a model ---- */
 
+static void complain(struct fetch *f, const struct err *e)
+{
+    if (f->problem)
+        f->problem(f->problem_arg, e);
+    else
+        fetch_fail(f, e);
+}
+
+static void close_head(struct head_weights *h, const struct arch *a)
+{
+    for (int64_t l = 0; l < a->gate_layers; l++) {
+        if (h->gate) free(h->gate[l]);
+        if (h->gate_bias) free(h->gate_bias[l]);
+    }
+    free(h->gate);
+    free(h->gate_bias);
+    free(h->linear);
+    free(h->dense1);
+    free(h->dense1_bias);
+    free(h->dense2);
+    free(h->objectives);
+    free(h->objective_transform);
+}
+
 static int load_all(struct loader *ld, struct err *e)
 {
     const struct arch *a = ld->a;
     ld->w->layers = mem_calloc((size_t)a->L, sizeof *ld->w->layers);
     struct err mine;
     if (ld->from.files && names_check_layers(ld->from.files, ld->from.prefix, a, &mine) < 0)
-        fetch_fail(&ld->from, &mine);
+        complain(&ld->from, &mine);
     TRY(fetch_agree(&ld->from, e));
     TRY(load_reward_head(ld, e));
     TRY(load_vocabulary(ld, e));
@@ -391,6 +417,32 @@ int weights_open(struct weights *w, struct backend *b, const struct arch *a, con
     w->backend = b;
     TRY(fetch_open(&ld.from, folder, source, w->hash, e));
     return finish(&ld, load_all(&ld, e));
+}
+
+int weights_check(const struct arch *a, const char *folder,
+                  void (*problem)(void *arg, const struct err *e), void *arg,
+                  struct weights_found *found, struct err *e)
+{
+    struct shard whole;
+    struct weights w = {0};
+    struct loader ld = {.w = &w, .a = a, .s = &whole};
+    char hash[HASH_HEX];
+    TRY(shard_make(&whole, a, 1, 0, e));
+    TRY(fetch_open(&ld.from, folder, NULL, hash, e));
+    ld.from.problem = problem;
+    ld.from.problem_arg = arg;
+    *found = (struct weights_found){.n_tensors = safetensors_count(ld.from.files)};
+    for (size_t i = 0; i < found->n_tensors; i++) {
+        const struct tensor_info *t = safetensors_at(ld.from.files, i);
+        int64_t n = 1;
+        for (int k = 0; k < t->n_dims; k++) n *= t->shape[k];
+        found->bytes += (size_t)n * dtype_bytes(t->dtype);
+    }
+    int rc = load_all(&ld, e);
+    fetch_close(&ld.from);
+    free(w.layers);
+    close_head(&w.head, a);
+    return rc;
 }
 
 /* Identity of a random model: all that its numbers and its forward pass depend on. */
@@ -424,22 +476,6 @@ int weights_random(struct weights *w, struct backend *b, const struct arch *a,
 static void give_back(struct backend *b, void *p)
 {
     if (p) b->ops->free(b, p);
-}
-
-static void close_head(struct head_weights *h, const struct arch *a)
-{
-    for (int64_t l = 0; l < a->gate_layers; l++) {
-        if (h->gate) free(h->gate[l]);
-        if (h->gate_bias) free(h->gate_bias[l]);
-    }
-    free(h->gate);
-    free(h->gate_bias);
-    free(h->linear);
-    free(h->dense1);
-    free(h->dense1_bias);
-    free(h->dense2);
-    free(h->objectives);
-    free(h->objective_transform);
 }
 
 void weights_close(struct weights *w, const struct arch *a)

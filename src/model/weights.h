@@ -48,6 +48,16 @@ struct weights {
 /* Load FOLDER for this shard.  source: NULL, or see above (collective over it). */
 int weights_open(struct weights *w, struct backend *b, const struct arch *a, const struct shard *s,
                  const char *folder, struct comm *source, struct err *e);
+/* Is the checkpoint in FOLDER complete?  From the files' headers alone, no number is read:
+ * `problem` is told of each tensor that is missing or has a shape or type that does not fit.  -1
+ * with *e: the files cannot be read as a checkpoint, or hold a layer's tensor that the architecture
+ * has not. */
+struct weights_found {
+    size_t n_tensors, bytes; /* of all files together */
+};
+int weights_check(const struct arch *a, const char *folder,
+                  void (*problem)(void *arg, const struct err *e), void *arg,
+                  struct weights_found *found, struct err *e);
 /* Random weights of any config from a seed: each number a function of (seed, tensor name, row,
  * column), so that every sharding gives the same model.  Scale as initialised models have (normal,
  * 0.02; norms 1). */

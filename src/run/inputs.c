@@ -160,18 +160,22 @@ static void broadcast(struct inputs *in, struct comm *world)
     }
 }
 
+int inputs_read(struct inputs *in, struct worker *w, struct err *e)
+{
+    struct dataset d = {0};
+    *in = (struct inputs){0};
+    int rc = dataset_open(&d, &w->job->dataset, e);
+    if (rc == 0) rc = make(in, w, &d, e);
+    dataset_free(&d);
+    for (int64_t i = 0; i < in->n; i++) in->items[i].closing_ids = in->closing;
+    return rc;
+}
+
 int inputs_open(struct inputs *in, struct worker *w, struct err *e)
 {
     struct comm *world = w->grid.world;
-    struct dataset d = {0};
     *in = (struct inputs){0};
-    int rc = 0;
-    if (comm_rank(world) == 0) {
-        rc = dataset_open(&d, &w->job->dataset, e);
-        if (rc == 0) rc = make(in, w, &d, e);
-        dataset_free(&d);
-    }
-    TRY(comm_agree(world, rc, e));
+    TRY(comm_agree(world, comm_rank(world) == 0 ? inputs_read(in, w, e) : 0, e));
     broadcast(in, world);
     return 0;
 }

@@ -13,7 +13,9 @@ struct inputs {
 
 /* Collective over the world.  The dataset is read on rank 0 only. */
 int inputs_open(struct inputs *in, struct worker *w, struct err *e);
-void inputs_free(struct inputs *in);
+/* The same on one rank alone: of the worker only job, tokenizers, templates and bridge are used. */
+int inputs_read(struct inputs *in, struct worker *w, struct err *e);
+void inputs_free(struct inputs *in); /* also after a failure */
 
 /* The longest prompts, for the memory plan. */
 struct worker_needs inputs_needs(const struct inputs *in);

@@ -25,6 +25,11 @@ struct grid {
  * meaning. */
 enum worker_role { WORKER_JOB, WORKER_JUDGE };
 
+/* What a rank took for its models (run/memory.h). */
+struct rank_memory {
+    size_t weights_bytes, workspace_bytes, kv_bytes;
+};
+
 struct worker {
     const struct job *job; /* borrowed */
     enum worker_role role;
@@ -46,8 +51,9 @@ struct worker {
     struct bridge *bridge;
 
     int64_t budget_pages; /* logical, per prompt; the same on every rank */
-    struct spans spans;   /* of this rank, drained at every prompt */
-    int64_t start_ns;     /* this rank's clock at the start of the run: spans count from it */
+    struct rank_memory memory;
+    struct spans spans; /* of this rank, drained at every prompt */
+    int64_t start_ns;   /* this rank's clock at the start of the run: spans count from it */
     char fingerprint[HASH_HEX];
     double load_s;
 
@@ -80,6 +86,14 @@ int worker_open(struct worker *w, const struct job *j, enum worker_role role, st
 /* Weights, pools, self-test.  Collective over the world. */
 int worker_load(struct worker *w, const struct worker_needs *needs, struct err *e);
 void worker_close(struct worker *w);
+
+/* The parts of worker_open that need neither ranks nor a device, one by one: for `plan`, which
+ * wants to hear of every problem.  The models' archs (and for the reward's text the generator's)
+ * are there. */
+int worker_check_generator(const struct worker *w, struct err *e);
+int worker_check_reward(const struct worker *w, struct err *e);
+int worker_open_generator_text(struct worker *w, struct err *e);
+int worker_open_reward_text(struct worker *w, struct err *e);
 
 /* Prompt ids and reward prefix of one conversation. */
 struct prompt_input {
