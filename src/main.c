@@ -7,6 +7,7 @@
 #include "report/verbs.h"
 #include "run/coordinator.h"
 #include "run/options.h"
+#include "run/plan.h"
 #include "version.h"
 
 #include <stdio.h>
@@ -25,6 +26,11 @@ static const char help_text[] =
     "      [-- SBATCH OPTIONS]    the points that are not complete, to Slurm as a job array\n"
     "  specrej status NAME.sweep|JOB.yaml... [--json] [--done]\n"
     "      how far each point is, and why one failed; --done: prompts in the files, a number\n"
+    "  specrej plan JOB.yaml [--ranks N] [--device NAME] [--memory GIB] [--hardware KEY=VALUE]...\n"
+    "               [--like FILE.h5] [--mean-tokens MEAN] [--json]\n"
+    "      before it runs, without ranks or a GPU: is everything there, does it fit, how long will "
+    "it take;\n"
+    "      NAME: a100, h100, h200, b200, this; FILE.h5: a result of such a job to measure by\n"
     "  specrej inspect MODEL|FILE.h5 [--prompt INDEX] [--json]\n"
     "      what is in a checkpoint folder or a result file; --prompt: one prompt's story\n"
     "  specrej report FILE.h5... [--reference N] [--json]\n"
@@ -169,6 +175,7 @@ static const struct verb verbs[] = {
     {"status", verb_status, true}, {"inspect", verb_inspect, true},
     {"export", verb_export, true}, {"tokenize", verb_tokenize, true},
     {"score", verb_score, false},  {"report", verb_report, true},
+    {"plan", verb_plan, true},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -47,7 +47,7 @@ static int take(const struct option_spec *s, const char *value, struct err *e)
 
 int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
-    *o = (struct options){.prompt = -1, .reference = -1};
+    *o = (struct options){.prompt = -1, .reference = -1, .ranks = -1};
     const struct option_spec specs[] = {
         {"--set", "", LIST, NULL, o->set, &o->n_set, NULL},
         {"--point", "", LIST, NULL, o->points, &o->n_points, NULL},
@@ -70,6 +70,12 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--template", "", TEXT, NULL, &o->chat_template, NULL, NULL},
         {"--dtype", "", TEXT, NULL, &o->dtype, NULL, NULL},
         {"--backend", "", TEXT, NULL, &o->backend, NULL, NULL},
+        {"--device", "", TEXT, NULL, &o->device, NULL, NULL},
+        {"--like", "", TEXT, NULL, &o->like, NULL, NULL},
+        {"--mean-tokens", "", TEXT, NULL, &o->mean_tokens, NULL, NULL},
+        {"--memory", "", TEXT, NULL, &o->memory, NULL, NULL},
+        {"--hardware", "", LIST, NULL, o->hardware, &o->n_hardware, NULL},
+        {"--ranks", "", NUMBER, NULL, NULL, NULL, &o->ranks},
         {"--help", "-h", FLAG, &o->help, NULL, NULL, NULL},
         {"--version", "", FLAG, &o->version, NULL, NULL, NULL},
     };

@@ -14,8 +14,10 @@ struct options {
     int n_files;
     const char *set[MAX_OPTION_LISTS]; /* --set KEY=VALUE */
     int n_set;
-    const char *points[MAX_OPTION_LISTS]; /* --point ID (run) */
+    const char *points[MAX_OPTION_LISTS]; /* --point ID (run, plan) */
     int n_points;
+    const char *hardware[MAX_OPTION_LISTS]; /* --hardware KEY=VALUE (plan) */
+    int n_hardware;
     const char *output;        /* -o, --output */
     const char *format;        /* --format (export) */
     const char *pick;          /* --pick (export) */
@@ -28,6 +30,11 @@ struct options {
     bool done;                 /* --done (status) */
     const char *const *rest;   /* what stands behind --: options for sbatch; borrowed from argv */
     int n_rest;
+    const char *device;        /* --device NAME (plan) */
+    const char *like;          /* --like FILE (plan) */
+    const char *mean_tokens;   /* --mean-tokens MEAN (plan) */
+    const char *memory;        /* --memory GIB (plan) */
+    long long ranks;           /* --ranks N (plan), -1: not given */
     bool allow_mixed;          /* --allow-mixed */
     bool quiet;                /* -q, --quiet */
     bool json;                 /* --json */

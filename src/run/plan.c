@@ -1,0 +1,308 @@
+#include "run/plan.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "run/coordinator.h"
+#include "run/plan_like.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLES      24  /* prompts of a point that are counted one by one */
+#define MARGIN_KNOWN 1.5 /* of the time limit, where lengths and efficiency were measured */
+#define MARGIN_ELSE  2.0
+#define LIMIT_STEP_S 300
+
+/* ---- what was asked ---- */
+
+static int read_number(const char *option, const char *text, double *out, struct err *e)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end != text && !*end && isfinite(*out) && *out > 0) return 0;
+    return err_set(e, "%s needs a number above 0, not '%s'", option, text);
+}
+
+static bool is_chosen(const struct options *o, const char *id)
+{
+    for (int i = 0; i < o->n_points; i++)
+        if (strncmp(id, o->points[i], strlen(o->points[i])) == 0) return true;
+    return o->n_points == 0;
+}
+
+/* ---- what points have in common ---- */
+
+static void release(struct plan *p)
+{
+    plan_inputs_close(&p->inputs);
+    lengths_free(&p->lengths);
+    p->job = NULL;
+}
+
+static int choose_hardware(struct plan *p, const struct options *o, const struct job *j,
+                           struct err *e)
+{
+    struct hardware_options h = {
+        .device = o->device, .given = o->hardware, .n_given = o->n_hardware, .ranks = p->ranks};
+    TRY(hardware_choose(&p->hardware, j, &h, &p->notes, e));
+    if (!o->memory) return 0;
+    double gib;
+    TRY(read_number("--memory", o->memory, &gib, e));
+    p->hardware.figures[FIGURE_MEMORY] = (struct figure){gib * 0x1p30, FIGURE_GIVEN};
+    return 0;
+}
+
+static int choose_lengths(struct plan *p, const struct options *o, const struct job *j,
+                          struct err *e)
+{
+    int64_t max_new = j->sampling.max_new_tokens;
+    double mean;
+    if (o->like) {
+        TRY(like_read(o->like, j, &p->inputs, &p->hardware, &p->lengths, &p->notes, e));
+        if (!o->mean_tokens && !j->sampling.ignore_eos) return 0;
+        lengths_free(&p->lengths);
+    }
+    if (j->sampling.ignore_eos) {
+        lengths_bound(&p->lengths, max_new);
+        return 0;
+    }
+    if (o->mean_tokens) {
+        TRY(read_number("--mean-tokens", o->mean_tokens, &mean, e));
+        TRY(lengths_mean(&p->lengths, max_new, mean, e));
+        notes_add(&p->notes, NOTE_ASSUMPTION,
+                  "response lengths: the same chance to end at every token, mean %g (given)", mean);
+        return 0;
+    }
+    lengths_bound(&p->lengths, max_new);
+    notes_add(&p->notes, NOTE_ASSUMPTION,
+              "response lengths: not known before a run, all are taken to reach "
+              "sampling.max_new_tokens %lld (an upper bound; --mean-tokens or --like say better)",
+              (long long)max_new);
+    return 0;
+}
+
+/* Everything that is the same for most points of a sweep. */
+static int prepare(struct plan *p, const struct options *o, const struct job *j, struct err *e)
+{
+    if (p->job && plan_inputs_same(p->job, j) && p->job->backend == j->backend &&
+        p->job->dtype == j->dtype && p->job->sampling.ignore_eos == j->sampling.ignore_eos)
+        return 0;
+    if (p->job)
+        notes_add(&p->notes, NOTE_WARNING,
+                  "the points differ in models, data or dtype: all are checked, what is said of "
+                  "them is of the last");
+    release(p);
+    p->job = j;
+    size_t problems = notes_count(&p->notes, NOTE_PROBLEM);
+    plan_inputs_open(&p->inputs, j, &p->notes);
+    TRY(choose_hardware(p, o, j, e));
+    if (notes_count(&p->notes, NOTE_PROBLEM) > problems) return 0; /* there is nothing to plan */
+    return choose_lengths(p, o, j, e);
+}
+
+/* ---- points ---- */
+
+static int64_t groups_of(const struct plan *p, const struct job *j)
+{
+    int64_t groups = p->ranks / j->parallel.tensor;
+    return groups > 0 ? groups : 1;
+}
+
+static struct point_setup setup_of(const struct plan *p)
+{
+    return (struct point_setup){.inputs = &p->inputs,
+                                .hardware = &p->hardware,
+                                .lengths = &p->lengths,
+                                .most_samples = SAMPLES};
+}
+
+static void plan_point(struct plan *p, const struct options *o, const struct job *j)
+{
+    struct err e = {{0}};
+    size_t problems = notes_count(&p->notes, NOTE_PROBLEM);
+    if (prepare(p, o, j, &e) < 0) {
+        notes_problem(&p->notes, &e, NULL);
+        p->job = NULL; /* half made */
+        return;
+    }
+    if (notes_count(&p->notes, NOTE_PROBLEM) > problems || !p->lengths.survive) return;
+    if (p->ranks % j->parallel.tensor != 0) {
+        notes_add(&p->notes, NOTE_PROBLEM,
+                  "%lld ranks are no multiple of parallel.tensor %lld; give --ranks another number",
+                  (long long)p->ranks, (long long)j->parallel.tensor);
+        return;
+    }
+    struct point_setup s = setup_of(p);
+    struct plan_point *point = &p->points[p->n_points];
+    if (point_make(point, &s, j, j->parallel.tensor, groups_of(p, j), &e) < 0) {
+        notes_problem(&p->notes, &e, NULL);
+        point_free(point);
+        return;
+    }
+    p->n_points++;
+}
+
+static double all_points_s(const struct plan *p)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < p->n_points; i++) sum += p->points[i].job_s;
+    return sum;
+}
+
+static double all_points_bytes(const struct plan *p)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < p->n_points; i++) sum += p->points[i].file_bytes;
+    return sum;
+}
+
+/* ---- the rest ---- */
+
+static void check_room(struct plan *p)
+{
+    double bytes = all_points_bytes(p);
+    if (p->n_points == 0 || p->output.free_bytes >= bytes) return;
+    notes_add(&p->notes, NOTE_PROBLEM,
+              "output: about %.2f GB of results, but %s has %.2f GB free; set record.text: none, "
+              "record.candidates: completed, or another output",
+              bytes / 1e9, p->output.folder, p->output.free_bytes / 1e9);
+}
+
+static void assume_in_general(struct plan *p)
+{
+    const struct job *j = p->points[0].job;
+    int64_t counted = p->inputs.n - p->inputs.n_skipped;
+    if (j->method == METHOD_SPECULATIVE_REJECTION || p->n_points > 1)
+        notes_add(
+            &p->notes, NOTE_ASSUMPTION,
+            "rejection: rewards are drawn without regard to length, the cuts are the policy's "
+            "own");
+    if (counted > SAMPLES)
+        notes_add(
+            &p->notes, NOTE_ASSUMPTION,
+            "prompts: %d of %lld are counted one by one, the others taken as their neighbours",
+            SAMPLES, (long long)counted);
+    if (p->inputs.models[1].folder && p->inputs.text_ratio != 1)
+        notes_add(&p->notes, NOTE_ASSUMPTION,
+                  "reward model: %.3f tokens for one of the generator's (measured on the prompts)",
+                  p->inputs.text_ratio);
+    notes_add(&p->notes, NOTE_ASSUMPTION,
+              "exchange inside a group: 2 x layers + 1 all-gathers a pass, each its latency and "
+              "(tensor - 1) x rows x width x 4 bytes over the link (network where tensor > "
+              "ranks_per_node)");
+    notes_add(&p->notes, NOTE_ASSUMPTION,
+              "groups: each takes the next prompt when it is free; rank 0 writes one prompt after "
+              "the other; candidates of a shared prompt are evenly divided, two tree collectives a "
+              "decision");
+    notes_add(&p->notes, NOTE_ASSUMPTION,
+              "start: weights are read once and sent to the other groups over the network");
+}
+
+/* Resident bytes of this process: the libraries and texts that every rank has. */
+static double resident_bytes(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    double kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmRSS:", 6) == 0) kib = strtod(line + 6, NULL);
+    if (f) fclose(f);
+    return kib * 1024;
+}
+
+static double time_limit_s(const struct plan *p)
+{
+    bool known = p->hardware.figures[FIGURE_EFFICIENCY].source == FIGURE_MEASURED;
+    double s = all_points_s(p) * (known ? MARGIN_KNOWN : MARGIN_ELSE);
+    return ceil(s / LIMIT_STEP_S) * LIMIT_STEP_S;
+}
+
+static void suggest(struct plan *p)
+{
+    int64_t per_node = (int64_t)hardware_get(&p->hardware, FIGURE_RANKS_PER_NODE);
+    int64_t nodes = (p->ranks + per_node - 1) / per_node, tasks = (p->ranks + nodes - 1) / nodes;
+    long long limit = (long long)time_limit_s(p);
+    char device[96];
+    const struct point_memory *m = &p->points[0].memory;
+    if (p->hardware.is_cuda)
+        snprintf(device, sizeof device, "--gpus-per-node=%lld", (long long)tasks);
+    else
+        snprintf(device, sizeof device, "--cpus-per-task=%d --mem=%.0fM", p->hardware.threads,
+                 ceil((m->taken + p->program_bytes) * (double)tasks * 1.25 / 0x1p20));
+    snprintf(p->submit, sizeof p->submit,
+             "slurm/submit.sh --nodes=%lld --ntasks-per-node=%lld %s --time=%lld:%02lld:00 -- %s",
+             (long long)nodes, (long long)tasks, device, limit / 3600, limit % 3600 / 60, p->file);
+}
+
+static void make(struct plan *p, const struct options *o)
+{
+    p->points = mem_calloc((size_t)p->sweep.n_points, sizeof *p->points);
+    p->program_bytes = resident_bytes();
+    int64_t chosen = 0;
+    for (int64_t i = 0; i < p->sweep.n_points; i++) {
+        char id[HASH_HEX];
+        const struct job *j = &p->sweep.points[i];
+        job_point_id(j, id);
+        if (!is_chosen(o, id)) continue;
+        if (chosen++ == 0) {
+            p->ranks = o->ranks > 0 ? o->ranks : j->parallel.tensor;
+            output_look(&p->output, j, &p->notes);
+        }
+        plan_point(p, o, j);
+    }
+    if (chosen == 0)
+        notes_add(&p->notes, NOTE_PROBLEM,
+                  "no point of this sweep has that id; specrej sweep lists them");
+    check_room(p);
+    if (p->n_points == 0) return;
+    assume_in_general(p);
+    suggest(p);
+    struct point_setup s = setup_of(p);
+    scale_make(&p->scale, &s, p->points[0].job);
+}
+
+static int tell(const struct plan *p, bool json)
+{
+    bool broken = notes_count(&p->notes, NOTE_PROBLEM) > 0;
+    for (size_t i = 0; i < p->notes.n; i++)
+        if (p->notes.items[i].kind == NOTE_PROBLEM) log0(LOG_ERROR, "%s", p->notes.items[i].text);
+    if (json) {
+        json_t *root = plan_to_json(p);
+        json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+        json_decref(root);
+    } else if (!broken) {
+        plan_print_text(p, stdout);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        log0(LOG_ERROR, "cannot write the plan: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    return broken ? EXIT_BAD_INPUT : EXIT_DONE;
+}
+
+int verb_plan(const struct options *o, const char *command, struct comm *world, struct err *e)
+{
+    (void)command;
+    int status = EXIT_BAD_INPUT;
+    if (!world || comm_rank(world) == 0) {
+        struct plan p = {.file = o->files[0]};
+        int rc = o->n_files == 1 ? sweep_open(&p.sweep, p.file, o->set, o->n_set, e)
+                                 : err_set(e, "plan needs one job file; specrej --help");
+        if (rc < 0) {
+            log0(LOG_ERROR, "%s", e->text);
+        } else {
+            make(&p, o);
+            status = tell(&p, o->json);
+        }
+        for (int64_t i = 0; i < p.n_points; i++) point_free(&p.points[i]);
+        free(p.points);
+        release(&p);
+        notes_free(&p.notes);
+        sweep_free(&p.sweep);
+    }
+    if (world) comm_bcast(world, &status, sizeof status, 0);
+    return status;
+}

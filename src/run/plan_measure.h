@@ -1,0 +1,9 @@
+/* The ceilings of the machine at hand, measured. */
+#pragma once
+
+#include "run/plan_hardware.h"
+
+/* Fills name, kind, threads, dtype and the figures memory, bandwidth, compute and ranks_per_node,
+ * as one of `ranks` ranks has them that share this machine (a GPU is taken to be each rank's own).
+ * Takes a second or two. */
+int measure_this(struct hardware *h, const struct job *j, int64_t ranks, struct err *e);
