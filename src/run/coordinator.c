@@ -384,10 +384,10 @@ static void say_start(const struct coordinator *c)
     log0(LOG_INFO, "budget %lld KV tokens per prompt; loaded in %.1f s; writing %s",
          (long long)(w->budget_pages * PAGE_TOKENS), w->load_s, c->path);
     const struct rank_memory *m = &w->memory;
-    log0(LOG_INFO, "memory of a rank: weights %.3f + workspace %.3f + KV pages %.3f = %.3f GiB",
-         (double)m->weights_bytes / 0x1p30, (double)m->workspace_bytes / 0x1p30,
-         (double)m->kv_bytes / 0x1p30,
-         (double)(m->weights_bytes + m->workspace_bytes + m->kv_bytes) / 0x1p30);
+    log0(LOG_INFO, "memory of a rank: weights %.1f + workspace %.1f + KV pages %.1f = %.1f MiB",
+         (double)m->weights_bytes / 0x1p20, (double)m->workspace_bytes / 0x1p20,
+         (double)m->kv_bytes / 0x1p20,
+         (double)(m->weights_bytes + m->workspace_bytes + m->kv_bytes) / 0x1p20);
 }
 
 /* How the run ended, as /runs, the status file and the shell say it. */

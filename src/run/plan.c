@@ -163,7 +163,7 @@ static double all_points_bytes(const struct plan *p)
 static void check_room(struct plan *p)
 {
     double bytes = all_points_bytes(p);
-    if (p->n_points == 0 || p->output.free_bytes >= bytes) return;
+    if (p->n_points == 0 || p->output.free_bytes < 0 || p->output.free_bytes >= bytes) return;
     notes_add(&p->notes, NOTE_PROBLEM,
               "output: about %.2f GB of results, but %s has %.2f GB free; set record.text: none, "
               "record.candidates: completed, or another output",

@@ -85,7 +85,7 @@ void output_look(struct plan_output *o, const struct job *j, struct plan_notes *
     struct err e;
     struct statvfs room;
     struct statfs kind;
-    *o = (struct plan_output){.free_bytes = 0};
+    *o = (struct plan_output){.free_bytes = -1};
     snprintf(o->path, sizeof o->path, "%s", path);
     free(path);
     nearest_folder(o->folder, sizeof o->folder, o->path);
@@ -95,9 +95,11 @@ void output_look(struct plan_output *o, const struct job *j, struct plan_notes *
         return;
     }
     o->free_bytes = (double)room.f_bavail * (double)room.f_frsize;
-    if (access(o->folder, W_OK | X_OK) != 0 || (room.f_flag & ST_RDONLY)) {
+    bool no_disk = room.f_blocks == 0; /* /proc and the like */
+    if (access(o->folder, W_OK | X_OK) != 0 || (room.f_flag & ST_RDONLY) || no_disk) {
         err_set(&e, "output: %.300s cannot be written", o->folder);
         notes_problem(notes, &e, "set output to a folder of your own");
+        o->free_bytes = -1;
     }
     name_file_system(o, (unsigned long)kind.f_type, notes);
 }

@@ -8,7 +8,7 @@ struct plan_output {
     char path[4096];      /* of the first point's file */
     char folder[4096];    /* the nearest one that exists */
     char file_system[32]; /* "ext4", "nfs", ..., or its number */
-    double free_bytes;    /* that this user may still write there */
+    double free_bytes;    /* that this user may still write there, -1: nothing can be written */
 };
 
 /* Looks at the folder of the job's output; what is wrong with it is in notes. */

@@ -146,6 +146,28 @@ static void check_model(const char *name, int64_t P)
     free(folder);
 }
 
+/* Of a checkpoint that loads, the headers alone are no cause for complaint. */
+static void no_complaint(void *arg, const struct err *e)
+{
+    fail_msg("%s: %s", (const char *)arg, e->text);
+}
+
+static void check_headers(const char *name)
+{
+    struct err e = {{0}};
+    struct weights_found found;
+    struct arch a;
+    char *folder = mem_printf(MODELS "%s", name);
+    struct safetensors *s = safetensors_open(folder, &e);
+    assert_true(s && arch_open(&a, folder, &e) == 0);
+    assert_int_equal(weights_check(&a, folder, no_complaint, (void *)(uintptr_t)name, &found, &e),
+                     0);
+    assert_int_equal(found.n_tensors, safetensors_count(s));
+    assert_true(found.bytes >= 2 * (size_t)arch_n_parameters(&a));
+    safetensors_close(s);
+    free(folder);
+}
+
 static void slices(void **state)
 {
     (void)state;
@@ -153,8 +175,10 @@ static void slices(void **state)
         "llama31",  "llama2",    "llama_linear", "smollm2",      "mistral_window", "mistral_nemo",
         "qwen2",    "qwen3",     "gemma2",       "rm_llama",     "rm_mistral",     "rm_qwen2",
         "rm_qwen3", "rm_gemma2", "rm_armo",      "rm_two_layer", "rm_eurus"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int64_t P = 1; P <= 4; P *= 2) check_model(names[i], P);
+        check_headers(names[i]);
+    }
     check_model("llama31", 8);
 }
 
@@ -197,6 +221,30 @@ static void storage_types(void **state)
 
 /* ---- refused ---- */
 
+struct complaints {
+    const char *part;
+    int n, with_part;
+};
+
+static void count_complaint(void *arg, const struct err *e)
+{
+    struct complaints *c = arg;
+    c->n++;
+    c->with_part += strstr(e->text, c->part) != NULL;
+}
+
+/* What the headers alone show of the same folder: exactly that. */
+static void expect_complaint(const struct arch *a, const char *folder, const char *part)
+{
+    struct complaints c = {.part = part};
+    struct weights_found found;
+    struct err e = {{0}};
+    if (weights_check(a, folder, count_complaint, &c, &found, &e) < 0)
+        assert_non_null(strstr(e.text, part));
+    else if (c.with_part < 1)
+        fail_msg("%s: no word of '%s' among %d complaints", folder, part, c.n);
+}
+
 /* Open `folder`'s weights as fixture's architecture; must fail with `part`, leaving nothing
  * allocated. */
 static void expect_refused(const struct arch *a, const char *folder, const char *part)
@@ -210,6 +258,7 @@ static void expect_refused(const struct arch *a, const char *folder, const char 
     int rc = weights_open(&w, &p.b, a, &sh, folder, NULL, &e);
     if (rc == 0 || !strstr(e.text, part))
         fail_msg("rc %d, message: %s, expected: %s", rc, e.text, part);
+    expect_complaint(a, folder, part);
     assert_int_equal(p.live, 0);
 }
 
