@@ -37,6 +37,8 @@ static const char help_text[] =
     "      result files side by side: rewards, cost and speedup against Best-of-N\n"
     "  specrej export FILE.h5 [--format jsonl|alpaca_eval|csv] [--pick best|all|pairs] [-o OUT]\n"
     "      the answers, for other programs; pairs: best and worst of each prompt (DPO)\n"
+    "  specrej timeline FILE.h5 [--prompt INDEX] [-o OUT.json]\n"
+    "      when each rank did what, for ui.perfetto.dev or chrome://tracing\n"
     "  specrej tokenize MODEL [--raw] [--decode]\n"
     "      text on stdin -> ids, BOS as the model wants it (--raw: without); --decode: ids -> "
     "text\n"
@@ -171,11 +173,11 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-    {"run", verb_run, false},      {"sweep", verb_sweep, true},
-    {"status", verb_status, true}, {"inspect", verb_inspect, true},
-    {"export", verb_export, true}, {"tokenize", verb_tokenize, true},
-    {"score", verb_score, false},  {"report", verb_report, true},
-    {"plan", verb_plan, true},
+    {"run", verb_run, false},          {"sweep", verb_sweep, true},
+    {"status", verb_status, true},     {"plan", verb_plan, true},
+    {"inspect", verb_inspect, true},   {"report", verb_report, true},
+    {"timeline", verb_timeline, true}, {"export", verb_export, true},
+    {"tokenize", verb_tokenize, true}, {"score", verb_score, false},
 };
 
 static const struct verb *find_verb(const char *name)

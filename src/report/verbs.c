@@ -6,6 +6,7 @@
 #include "report/output.h"
 #include "report/report.h"
 #include "report/score.h"
+#include "report/timeline.h"
 #include "report/tokenize.h"
 #include "run/coordinator.h"
 
@@ -77,6 +78,15 @@ int verb_report(const struct options *o, const char *command, struct comm *world
         return EXIT_BAD_INPUT;
     }
     return end(world, is_first(world) ? report(o->files, o->n_files, &ro, stdout, e) : 0, e);
+}
+
+int verb_timeline(const struct options *o, const char *command, struct comm *world, struct err *e)
+{
+    (void)command;
+    const char *path = only_file(o, "result file");
+    struct timeline_options to = {.output = o->output, .prompt = o->prompt};
+    if (!path) return EXIT_BAD_INPUT;
+    return end(world, is_first(world) ? timeline_file(path, &to, stdout, e) : 0, e);
 }
 
 int verb_tokenize(const struct options *o, const char *command, struct comm *world, struct err *e)

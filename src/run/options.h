@@ -21,7 +21,7 @@ struct options {
     const char *output;        /* -o, --output */
     const char *format;        /* --format (export) */
     const char *pick;          /* --pick (export) */
-    long long prompt;          /* --prompt INDEX (inspect), -1: not given */
+    long long prompt;          /* --prompt INDEX (inspect, timeline), -1: not given */
     long long reference;       /* --reference N (report), -1: not given */
     bool run;                  /* --run (sweep) */
     bool submit, dry_run;      /* --submit, --dry-run (sweep) */
