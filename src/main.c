@@ -95,7 +95,7 @@ static void print_point(const struct job *j)
 
 /* Run the chosen points one after the other; the worst status counts, a stop ends them all. */
 static int run_points(const struct sweep *s, const struct options *o, const char *command,
-                      struct comm *world, struct err *e)
+                      struct comm *world, struct loaded *kept, struct err *e)
 {
     struct run_options ro = {.allow_mixed = o->allow_mixed,
                              .quiet = o->quiet,
@@ -107,7 +107,7 @@ static int run_points(const struct sweep *s, const struct options *o, const char
         job_point_id(&s->points[i], id);
         if (!is_chosen(o, id)) continue;
         n++;
-        int status = coordinator_run(&s->points[i], &ro, world, e);
+        int status = coordinator_run(&s->points[i], &ro, world, kept, e);
         if (status == EXIT_BAD_INPUT) log0(LOG_ERROR, "%s", e->text);
         if (status == EXIT_CONTINUE) return status;
         if (status > worst) worst = status;
@@ -122,6 +122,7 @@ static int run_files(const struct options *o, const char *command, struct comm *
                      struct err *e)
 {
     struct sweep *s = mem_calloc((size_t)o->n_files, sizeof *s);
+    struct loaded kept = {0};
     int rc = 0, status = EXIT_DONE;
     for (int i = 0; i < o->n_files && rc == 0; i++)
         rc = sweep_open(&s[i], o->files[i], o->set, o->n_set, e);
@@ -130,9 +131,10 @@ static int run_files(const struct options *o, const char *command, struct comm *
         status = EXIT_BAD_INPUT;
     }
     for (int i = 0; i < o->n_files && status != EXIT_CONTINUE && rc == 0; i++) {
-        int one = run_points(&s[i], o, command, world, e);
+        int one = run_points(&s[i], o, command, world, &kept, e);
         if (one > status) status = one;
     }
+    loaded_free(&kept);
     for (int i = 0; i < o->n_files; i++) sweep_free(&s[i]);
     free(s);
     return status;

@@ -85,13 +85,20 @@ int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int6
     return m->kv ? 0 : -1;
 }
 
-void model_close(struct model *m)
+void model_release(struct model *m)
 {
     struct backend *b = m->backend;
     if (!b) return;
     b->ops->kv_destroy(b, m->kv);
     for (int i = 0; i < PARTS; i++) b->ops->free(b, m->scratch[i]);
     b->ops->free(b, m->rope);
+    *m = (struct model){.backend = b, .arch = m->arch, .shard = m->shard, .weights = m->weights};
+}
+
+void model_close(struct model *m)
+{
+    if (!m->backend) return;
+    model_release(m);
     weights_close(&m->weights, &m->arch);
     memset(m, 0, sizeof *m);
 }

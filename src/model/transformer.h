@@ -37,6 +37,8 @@ int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int6
 /* Bytes that model_prepare takes besides the pages; activation: of the backend. */
 size_t model_workspace_bytes(const struct arch *a, const struct shard *s, enum dtype activation,
                              int64_t max_positions, int64_t max_rows);
+/* What model_prepare took goes, the weights stay: it can be prepared again. */
+void model_release(struct model *m);
 void model_close(struct model *m); /* accepts a zeroed model */
 
 /* Run the backend's batch of T <= max_rows rows through all layers, writing K and V.  Returns the

@@ -51,6 +51,7 @@ struct coordinator {
     const struct job *asked; /* the caller's: what the file is made for */
     struct job job;          /* the same, with the budget that the file says (borrowed pointers) */
     const struct run_options *options;
+    struct loaded *kept; /* borrowed */
     struct worker worker;
     struct inputs inputs;
     struct policy policy;
@@ -381,8 +382,9 @@ static void say_start(const struct coordinator *c)
          c->job.name, method_name(c->job.method), (long long)c->inputs.n, (long long)c->resume.n,
          comm_size(w->grid.world), w->grid.n_groups, comm_size(w->grid.group), (int)c->run.threads,
          w->backend->ops->name, dtype_name(w->backend->dtype));
-    log0(LOG_INFO, "budget %lld KV tokens per prompt; loaded in %.1f s; writing %s",
-         (long long)(w->budget_pages * PAGE_TOKENS), w->load_s, c->path);
+    log0(LOG_INFO, "budget %lld KV tokens per prompt; %s in %.1f s; writing %s",
+         (long long)(w->budget_pages * PAGE_TOKENS),
+         w->was_given ? "the models of the point before, ready" : "loaded", w->load_s, c->path);
     const struct rank_memory *m = &w->memory;
     log0(LOG_INFO, "memory of a rank: weights %.1f + workspace %.1f + KV pages %.1f = %.1f MiB",
          (double)m->weights_bytes / 0x1p20, (double)m->workspace_bytes / 0x1p20,
@@ -459,7 +461,7 @@ static bool is_complete(const struct coordinator *c)
 static int prepare(struct coordinator *c, struct comm *world, bool *complete, struct err *e)
 {
     bool first = comm_rank(world) == 0;
-    TRY(worker_open(&c->worker, &c->job, WORKER_JOB, world, e));
+    TRY(worker_open(&c->worker, &c->job, WORKER_JOB, world, c->kept, e));
     TRY(comm_agree(world, first ? look_at_file(c, e) : 0, e));
     TRY(inputs_open(&c->inputs, &c->worker, e));
     int rc = first ? resume_check_inputs(&c->resume, c->inputs.items, c->inputs.n, e) : 0;
@@ -513,15 +515,20 @@ static void coordinator_free(struct coordinator *c)
     progress_end(c->progress);
     inputs_free(&c->inputs);
     resume_free(&c->resume);
+    loaded_keep(c->kept, &c->worker);
     worker_close(&c->worker);
     free(c->path);
 }
 
 int coordinator_run(const struct job *j, const struct run_options *o, struct comm *world,
-                    struct err *e)
+                    struct loaded *kept, struct err *e)
 {
-    struct coordinator c = {
-        .asked = j, .job = *j, .options = o, .policy = policy_of_job(j), .start_s = clock_s()};
+    struct coordinator c = {.asked = j,
+                            .job = *j,
+                            .options = o,
+                            .kept = kept,
+                            .policy = policy_of_job(j),
+                            .start_s = clock_s()};
     bool first = comm_rank(world) == 0, complete = false;
     int status = EXIT_BAD_INPUT;
     watch_signals();

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "job/job.h"
-#include "run/worker.h"
+#include "run/loaded.h"
 #include "trace/lock.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2, EXIT_CONTINUE = 75 };
@@ -21,7 +21,7 @@ struct run_options {
     lock_slurm_ended_fn slurm_ended; /* cluster/slurm.h; NULL: Slurm is not asked */
 };
 
-/* Run one point.  Collective over the world; the same status on every rank.  The error's text is in
- * *e. */
+/* Run one point.  kept: the models of the point before, and then of this one.  Collective over the
+ * world; the same status on every rank.  The error's text is in *e. */
 int coordinator_run(const struct job *j, const struct run_options *o, struct comm *world,
-                    struct err *e);
+                    struct loaded *kept, struct err *e);

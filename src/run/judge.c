@@ -269,7 +269,7 @@ int judge_run(const struct job *j, const char *path, const char *identity, struc
     struct worker w;
     struct inputs in = {0};
     struct verdicts v = {0};
-    int rc = worker_open(&w, &as_reward, WORKER_JUDGE, world, e);
+    int rc = worker_open(&w, &as_reward, WORKER_JUDGE, world, NULL, e);
     if (rc == 0) rc = comm_agree(world, comm_rank(world) == 0 ? keep_date(&w, path, e) : 0, e);
     if (rc == 0) rc = inputs_open(&in, &w, e);
     if (rc == 0) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "run/loaded.h"
 #include "run/memory.h"
 #include "run/model_setup.h"
 #include "run/selftest.h"
@@ -77,24 +78,26 @@ int worker_open_reward_text(struct worker *w, struct err *e)
 
 static int open_all(struct worker *w, struct err *e)
 {
-    TRY(setup_arch(&w->generator, w->backend, w->job->generator.path, e));
+    bool has_reward = !w->reward_is_self;
+    if (!w->is_loaded) TRY(setup_arch(&w->generator, w->backend, w->job->generator.path, e));
     TRY(worker_check_generator(w, e));
-    if (!w->reward_is_self) {
+    if (has_reward && !w->is_loaded)
         TRY(setup_arch(&w->reward, w->backend, w->job->reward.path, e));
-        TRY(worker_check_reward(w, e));
-    }
+    if (has_reward) TRY(worker_check_reward(w, e));
     TRY(worker_open_generator_text(w, e));
     return w->reward_is_self ? 0 : worker_open_reward_text(w, e);
 }
 
 int worker_open(struct worker *w, const struct job *j, enum worker_role role, struct comm *world,
-                struct err *e)
+                struct loaded *kept, struct err *e)
 {
     *w = (struct worker){
         .job = j, .role = role, .reward_is_self = strcmp(j->reward.path, "self") == 0};
-    TRY(grid_create(&w->grid, j, world, e));
-    w->backend = choose_backend(j, &w->grid, setup_threads(world), e);
-    TRY(comm_agree(world, w->backend ? 0 : -1, e));
+    if (!kept || !loaded_give(kept, w)) {
+        TRY(grid_create(&w->grid, j, world, e));
+        w->backend = choose_backend(j, &w->grid, setup_threads(world), e);
+        TRY(comm_agree(world, w->backend ? 0 : -1, e));
+    }
     return comm_agree(world, open_all(w, e), e);
 }
 
@@ -206,10 +209,13 @@ int worker_load(struct worker *w, const struct worker_needs *needs, struct err *
     double t0 = clock_s();
     struct memory_plan plan = {0};
     bool generates = w->role == WORKER_JOB;
-    if (generates)
-        TRY(comm_agree(world, load_weights(w, &w->generator, &w->job->generator, 1, e), e));
-    if (!w->reward_is_self)
-        TRY(comm_agree(world, load_weights(w, &w->reward, &w->job->reward, 2, e), e));
+    if (!w->is_loaded) {
+        if (generates)
+            TRY(comm_agree(world, load_weights(w, &w->generator, &w->job->generator, 1, e), e));
+        if (!w->reward_is_self)
+            TRY(comm_agree(world, load_weights(w, &w->reward, &w->job->reward, 2, e), e));
+        w->is_loaded = true;
+    }
     TRY(comm_agree(world, memory_plan(w, &fitting, &plan, e), e));
     w->budget_pages = w->job->budget_tokens ? w->job->budget_tokens / PAGE_TOKENS
                                             : comm_min_i64(world, plan.budget_pages);
@@ -224,21 +230,35 @@ int worker_load(struct worker *w, const struct worker_needs *needs, struct err *
     return 0;
 }
 
-void worker_close(struct worker *w)
+void worker_release(struct worker *w)
 {
     engine_destroy(w->engine);
     scorer_destroy(w->scorer);
     kvcache_destroy(w->generator_pages);
     kvcache_destroy(w->reward_pages);
-    model_close(&w->generator);
-    model_close(&w->reward);
+    model_release(&w->generator);
+    model_release(&w->reward);
     if (w->bridge) bridge_destroy(w->bridge);
     if (w->tokenizer) tokenizer_destroy(w->tokenizer);
     if (w->reward_tokenizer) tokenizer_destroy(w->reward_tokenizer);
     if (w->chat) chat_destroy(w->chat);
     if (w->reward_chat) chat_destroy(w->reward_chat);
+    free(w->spans.items);
+    *w = (struct worker){.job = w->job,
+                         .role = w->role,
+                         .grid = w->grid,
+                         .backend = w->backend,
+                         .generator = w->generator,
+                         .reward = w->reward,
+                         .is_loaded = w->is_loaded};
+}
+
+void worker_close(struct worker *w)
+{
+    worker_release(w);
+    model_close(&w->generator);
+    model_close(&w->reward);
     backend_destroy(w->backend);
     if (w->grid.group) grid_destroy(&w->grid);
-    free(w->spans.items);
     memset(w, 0, sizeof *w);
 }

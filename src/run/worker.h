@@ -42,6 +42,8 @@ struct worker {
     struct tokenizer *tokenizer;
     struct chat *chat;
 
+    bool is_loaded;      /* both models' weights are there */
+    bool was_given;      /* they are those of the point before (run/loaded.h) */
     bool reward_is_self; /* then the rest of this block is empty */
     struct model reward;
     struct kvcache *reward_pages;
@@ -79,12 +81,17 @@ struct worker_needs {
 int grid_create(struct grid *g, const struct job *j, struct comm *world, struct err *e);
 void grid_destroy(struct grid *g);
 
-/* Everything but the models' memory: backend, configurations, tokenizers, templates.  Collective
+struct loaded; /* run/loaded.h */
+
+/* Everything but the models' memory: backend, configurations, tokenizers, templates.  kept: models
+ * of an earlier worker, taken over where they are the same, else unloaded; NULL: none.  Collective
  * over the world. */
 int worker_open(struct worker *w, const struct job *j, enum worker_role role, struct comm *world,
-                struct err *e);
+                struct loaded *kept, struct err *e);
 /* Weights, pools, self-test.  Collective over the world. */
 int worker_load(struct worker *w, const struct worker_needs *needs, struct err *e);
+/* Everything but grid, backend and weights goes. */
+void worker_release(struct worker *w);
 void worker_close(struct worker *w);
 
 /* The parts of worker_open that need neither ranks nor a device, one by one: for `plan`, which

@@ -181,7 +181,7 @@ static void open_worker(struct worker *w, struct job *j, struct comm *world, con
     free(path);
     temp_remove(folder);
     struct worker_needs needs = {11, 11};
-    REQUIRE(worker_open(w, j, WORKER_JOB, world, &e) == 0, "%s", e.text);
+    REQUIRE(worker_open(w, j, WORKER_JOB, world, NULL, &e) == 0, "%s", e.text);
     REQUIRE(worker_load(w, &needs, &e) == 0, "%s", e.text);
 }
 
