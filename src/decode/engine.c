@@ -326,7 +326,7 @@ int engine_step(struct engine *g, struct sequence *const *live, int64_t n, int64
 
 int engine_restore(struct engine *g, struct sequence *s)
 {
-    int64_t kv_tokens = s->n_tokens > 0 ? s->n_tokens - 1 : 0, max_rows = g->model->max_rows;
+    int64_t kv_tokens = sequence_kv_tokens(s->n_tokens), max_rows = g->model->max_rows;
     ENSURE(s->kv_tokens == 0);
     if (page_list_grow(&s->pages, g->kv, kv_tokens) < 0) {
         page_list_shrink(&s->pages, g->kv, 0);

@@ -42,9 +42,7 @@ void engine_end(struct engine *g);
 /* Pages that the next step of this sequence will take: 0 or 1. */
 static inline int64_t engine_need(const struct sequence *s)
 {
-    int64_t kv = s->n_tokens > 0 ? s->n_tokens - 1
-                                 : 0; /* the newest token's KV is written by the next step */
-    return s->n_tokens > 0 && kv % PAGE_TOKENS == 0;
+    return sequence_need(s->n_tokens);
 }
 
 /* Steps, at most `at_most`, that the device can take for these sequences without the host: none

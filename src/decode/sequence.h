@@ -27,6 +27,19 @@ void sequence_init(struct sequence *s, int32_t candidate, int64_t max_new_tokens
 void sequence_release(struct sequence *s, struct kvcache *k);
 void sequence_free(struct sequence *s, struct kvcache *k);
 
+/* Tokens whose KV a live candidate of n_tokens holds: the newest one's is written by the next step.
+ */
+static inline int64_t sequence_kv_tokens(int64_t n_tokens)
+{
+    return n_tokens > 0 ? n_tokens - 1 : 0;
+}
+
+/* Pages that the next step of a live candidate of n_tokens takes: 0 or 1. */
+static inline int64_t sequence_need(int64_t n_tokens)
+{
+    return n_tokens > 0 && sequence_kv_tokens(n_tokens) % PAGE_TOKENS == 0;
+}
+
 static inline bool sequence_is_complete(const struct sequence *s)
 {
     return s->status == SEQUENCE_FINISHED || s->status == SEQUENCE_TRUNCATED;

@@ -35,7 +35,7 @@ enum schedule_kind {
     SCHEDULE_MEMORY,   /* rounds only: when the budget would run out */
     SCHEDULE_EVERY,    /* every `every` tokens */
     SCHEDULE_DOUBLING, /* score_at only: 16, 32, 64, ... */
-    SCHEDULE_PAGES,    /* score_at only: every page boundary */
+    SCHEDULE_PAGES,    /* score_at only: every page boundary: 17, 33, 49, ... */
     SCHEDULE_AT        /* at the lengths in at[0..n_at), strictly increasing */
 };
 struct schedule {

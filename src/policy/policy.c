@@ -1,12 +1,18 @@
 #include "policy/policy.h"
 
 #include "base/mem.h"
+#include "decode/sequence.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define FIRST_DOUBLING 16 /* score_at: doubling = 16, 32, 64, ... */
-#define PAGE           16 /* score_at: pages */
+
+/* The first length after `step` at which a live candidate's next step takes a page. */
+static int64_t next_boundary(int64_t step)
+{
+    return step < 1 ? 1 : ((step - 1) / PAGE_TOKENS + 1) * PAGE_TOKENS + 1;
+}
 
 bool policy_schedule_has(const struct policy_schedule *s, int64_t step)
 {
@@ -22,7 +28,7 @@ int64_t policy_schedule_next(const struct policy_schedule *s, int64_t step)
     case WHEN_EVERY:
         return (step / s->every + 1) * s->every;
     case WHEN_PAGES:
-        return (step / PAGE + 1) * PAGE;
+        return next_boundary(step < 1 ? 1 : step);
     case WHEN_DOUBLING:
         while (next <= step) next *= 2;
         return next;
@@ -44,6 +50,30 @@ struct policy policy_create(enum policy_kind kind, const struct policy_config *c
 bool policy_wants(const struct policy *p, int64_t step)
 {
     return policy_schedule_has(&p->config.schedule, step);
+}
+
+int64_t policy_next_point(const struct policy *p, int64_t step)
+{
+    int64_t boundary = next_boundary(step),
+            wanted = policy_schedule_next(&p->config.schedule, step);
+    return wanted < boundary ? wanted : boundary;
+}
+
+void policy_count(const struct policy *p, struct policy_view *v)
+{
+    v->n_live = v->n_waiting = 0;
+    for (int64_t i = 0; i < v->n; i++) {
+        v->n_live += v->candidates[i].status == POLICY_LIVE;
+        v->n_waiting += v->candidates[i].status == POLICY_WAITING;
+    }
+    v->need_pages = p->ops->lockstep ? v->n_live * sequence_need(v->step) : 0;
+}
+
+bool policy_drop(struct policy_candidate *c, int32_t round, bool complete_lost)
+{
+    c->rejected_round = round;
+    if (c->status != POLICY_COMPLETE || complete_lost) c->status = POLICY_REJECTED;
+    return c->status == POLICY_REJECTED;
 }
 
 void policy_decide(struct policy *p, const struct policy_view *v, struct policy_actions *a)

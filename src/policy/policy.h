@@ -63,7 +63,8 @@ struct policy_actions {
     float cut_reward; /* worst reward that stayed */
 };
 
-/* When a policy wants to be asked, in tokens of the live candidates. */
+/* When a policy wants to be asked, in tokens of the live candidates.  WHEN_PAGES: at the page
+ * boundaries, where memory rounds are held (17, 33, ...). */
 enum policy_when { WHEN_NEVER, WHEN_EVERY, WHEN_DOUBLING, WHEN_PAGES, WHEN_AT };
 struct policy_schedule {
     enum policy_when when;
@@ -102,8 +103,17 @@ struct policy_ops {
 struct policy policy_create(enum policy_kind kind, const struct policy_config *c);
 /* Is `step` one of the lengths at which this policy wants to be asked, besides page boundaries? */
 bool policy_wants(const struct policy *p, int64_t step);
+/* A lockstep policy's first decision point after `step`: a page boundary of the live candidates (1,
+ * 17, 33, ...) or a length that it wants. */
+int64_t policy_next_point(const struct policy *p, int64_t step);
+/* Fill in n_live, n_waiting and need_pages of a view that has its candidates and step. */
+void policy_count(const struct policy *p, struct policy_view *v);
 /* Clears the actions, then asks. */
 void policy_decide(struct policy *p, const struct policy_view *v, struct policy_actions *a);
+
+/* What a drop in `round` does to a candidate.  Returns whether it can no longer win: it was live,
+ * or complete ones are lost, too. */
+bool policy_drop(struct policy_candidate *c, int32_t round, bool complete_lost);
 
 /* Arrays for n candidates; free with policy_actions_free. */
 void policy_actions_init(struct policy_actions *a, int64_t n);

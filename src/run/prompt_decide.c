@@ -112,15 +112,13 @@ static struct seen gather(struct prompt_state *st)
 
 static struct policy_view make_view(struct prompt_state *st, const struct seen *seen, bool scored)
 {
-    struct policy_view v = {
-        .candidates = st->view, .n = st->n, .step = st->step, .round = st->round, .scored = scored};
-    for (int64_t i = 0; i < st->n; i++) {
-        v.n_live += st->view[i].status == POLICY_LIVE;
-        v.n_waiting += st->view[i].status == POLICY_WAITING;
-    }
-    v.free_pages = st->own_budget - seen->own_pages;
-    bool boundary = st->step > 0 && (st->step - 1) % PAGE_TOKENS == 0;
-    v.need_pages = boundary && st->policy.ops->lockstep ? v.n_live : 0;
+    struct policy_view v = {.candidates = st->view,
+                            .n = st->n,
+                            .step = st->step,
+                            .round = st->round,
+                            .free_pages = st->own_budget - seen->own_pages,
+                            .scored = scored};
+    policy_count(&st->policy, &v);
     return v;
 }
 
@@ -204,16 +202,11 @@ static void score(struct prompt_state *st, int64_t n_asked)
 static void drop(struct prompt_state *st, int32_t c, bool complete_lost)
 {
     struct sequence *s = &st->sequences[c];
-    bool lost = st->view[c].status == POLICY_LIVE || complete_lost;
-    st->view[c].rejected_round = to_i32(st->round);
-    if (!OWNS(st, c)) {
-        if (lost) st->view[c].status = POLICY_REJECTED;
-        return;
-    }
-    if (!sequence_is_complete(s) || complete_lost) s->status = SEQUENCE_REJECTED;
+    bool lost = policy_drop(&st->view[c], to_i32(st->round), complete_lost);
+    if (!OWNS(st, c)) return;
+    if (lost) s->status = SEQUENCE_REJECTED;
     sequence_release(s, st->w->generator_pages);
     if (st->w->scorer) scorer_forget(st->w->scorer, c);
-    if (s->status == SEQUENCE_REJECTED) st->view[c].status = POLICY_REJECTED;
 }
 
 /* A new candidate with its parent's tokens; full pages are shared, the last one is copied. */

@@ -8,27 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct policy_schedule to_policy_schedule(const struct schedule *s)
-{
-    static const enum policy_when when[] = {
-        [SCHEDULE_OFF] = WHEN_NEVER,   [SCHEDULE_MEMORY] = WHEN_NEVER,
-        [SCHEDULE_EVERY] = WHEN_EVERY, [SCHEDULE_DOUBLING] = WHEN_DOUBLING,
-        [SCHEDULE_PAGES] = WHEN_PAGES, [SCHEDULE_AT] = WHEN_AT};
-    return (struct policy_schedule){
-        .when = when[s->kind], .every = s->every, .at = s->at, .n_at = s->n_at};
-}
-
-struct policy policy_of_job(const struct job *j)
-{
-    bool rejects = j->method == METHOD_SPECULATIVE_REJECTION && j->alpha > 0;
-    struct policy_config c = {.n = j->n, .alpha = j->alpha};
-    c.schedule = to_policy_schedule(rejects ? &j->rounds : &j->score_at);
-    enum policy_kind kind = !rejects                              ? POLICY_BEST_OF_N
-                            : j->compat == COMPAT_PAPER_CODE_2024 ? POLICY_PAPER_CODE_2024
-                                                                  : POLICY_SPECULATIVE_REJECTION;
-    return policy_create(kind, &c);
-}
-
 /* Groups that share a prompt and decide each for itself have equal shares of its budget. */
 static int64_t shares(const struct worker *w, const struct policy *p)
 {
@@ -36,42 +15,10 @@ static int64_t shares(const struct worker *w, const struct policy *p)
     return divided ? w->grid.n_groups : 1;
 }
 
-/* Every share must hold one candidate. */
-static int check_budget(const struct worker *w, int64_t n_shares, int64_t prompt_tokens,
-                        struct err *e)
-{
-    int64_t max_new = w->job->sampling.max_new_tokens;
-    int64_t need = pages_of(prompt_tokens) + n_shares * pages_of(max_new);
-    if (w->budget_pages >= need) return 0;
-    char whose[64] = "";
-    if (n_shares > 1)
-        snprintf(whose, sizeof whose, " for each of the %lld groups", (long long)n_shares);
-    return err_set(e,
-                   "budget_tokens %lld cannot hold one candidate of %lld prompt + %lld new "
-                   "tokens%s; raise it to %lld",
-                   (long long)(w->budget_pages * PAGE_TOKENS), (long long)prompt_tokens,
-                   (long long)max_new, whose, (long long)(need * PAGE_TOKENS));
-}
-
 int64_t prompt_candidates(const struct worker *w, int64_t prompt_tokens, struct err *e)
 {
-    const struct job *j = w->job;
-    struct policy policy = policy_of_job(j);
-    int64_t max_new = j->sampling.max_new_tokens;
-    int64_t room = w->budget_pages - pages_of(prompt_tokens);
-    if (check_budget(w, shares(w, &policy), prompt_tokens, e) < 0) return 0;
-    int64_t first = j->min_round_tokens < max_new ? j->min_round_tokens : max_new;
-    int64_t most = room / pages_of(first);
-    if (j->n == 0) return most < j->n_max ? most : j->n_max;
-    if (policy.ops->lockstep && j->n > most) {
-        err_set(e,
-                "n %lld cannot reach min_round_tokens %lld within budget_tokens %lld; the largest "
-                "n that does is %lld",
-                (long long)j->n, (long long)first, (long long)(w->budget_pages * PAGE_TOKENS),
-                (long long)most);
-        return 0;
-    }
-    return j->n;
+    struct policy policy = policy_of_job(w->job);
+    return policy_candidates(w->job, w->budget_pages, shares(w, &policy), prompt_tokens, e);
 }
 
 static void state_free(struct prompt_state *st)
@@ -110,8 +57,7 @@ static int begin(struct prompt_state *st)
 static bool is_decision_point(const struct prompt_state *st, int64_t step, int64_t n_live)
 {
     if (step == 0) return true;
-    if (st->policy.ops->lockstep)
-        return (step - 1) % PAGE_TOKENS == 0 || policy_wants(&st->policy, step);
+    if (st->policy.ops->lockstep) return policy_next_point(&st->policy, step - 1) == step;
     if (st->failed || st->policy.config.schedule.when != WHEN_NEVER || step % PAGE_TOKENS == 0)
         return true;
     if (n_live > 0) return false;

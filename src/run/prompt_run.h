@@ -5,7 +5,7 @@
  * broadcasts its actions. */
 #pragma once
 
-#include "policy/policy.h"
+#include "policy/of_job.h"
 #include "run/worker.h"
 #include "trace/writer.h"
 
@@ -22,6 +22,3 @@ void prompt_record_free(struct trace_record *r);
 /* Candidates of this prompt under job.n (auto or a number), or 0 with *e when the budget cannot
  * hold them. */
 int64_t prompt_candidates(const struct worker *w, int64_t prompt_tokens, struct err *e);
-
-/* The policy that a job asks for.  Borrows the job's schedules. */
-struct policy policy_of_job(const struct job *j);

@@ -43,7 +43,7 @@ struct prompt_state {
     } partials;
     struct phase_times times;
     double start_s;
-    int64_t evictions, tokens_scored, need_pages;
+    int64_t evictions, tokens_scored;
     struct model_stats generator_before, reward_before;
     double energy_before_j;
 };

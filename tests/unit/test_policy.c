@@ -92,7 +92,7 @@ static void schedules(void **state)
                  {{.when = WHEN_EVERY, .every = 1}, {1, 2, 3, 4, 5, 6, 7}},
                  {{.when = WHEN_EVERY, .every = 7}, {7, 14, 21, 28, 35, 42, 49}},
                  {{.when = WHEN_DOUBLING}, {16, 32, 64, 128, 256, 512, 1024}},
-                 {{.when = WHEN_PAGES}, {16, 32, 48, 64, 80, 96, 112}},
+                 {{.when = WHEN_PAGES}, {17, 33, 49, 65, 81, 97, 113}},
                  {{.when = WHEN_AT, .at = at, .n_at = 3}, {5, 17, 40}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct policy_schedule *s = &cases[i].s;

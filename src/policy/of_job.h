@@ -1,0 +1,15 @@
+/* From a job to its policy, and to the candidates that a prompt starts with: the same for a run and
+ * for a replay of it. */
+#pragma once
+
+#include "job/job.h"
+#include "policy/policy.h"
+
+/* The policy that a job asks for.  Borrows the job's schedules. */
+struct policy policy_of_job(const struct job *j);
+
+/* Candidates of a prompt under job.n (auto or a number) within a logical budget that
+ * n_shares groups divide among themselves (1: they decide together), or 0 with *e when it cannot
+ * hold them. */
+int64_t policy_candidates(const struct job *j, int64_t budget_pages, int64_t n_shares,
+                          int64_t prompt_tokens, struct err *e);
