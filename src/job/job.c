@@ -66,14 +66,10 @@ static int read_text(struct entries *es, const char *text, size_t n_bytes, const
     return rc;
 }
 
-int job_read_entries(struct entries *es, const char *file, const char *const *overrides,
-                     int n_overrides, struct err *e)
+int job_text_entries(struct entries *es, const char *text, size_t n_bytes, const char *file,
+                     const char *const *overrides, int n_overrides, struct err *e)
 {
-    char *text;
-    size_t n_bytes;
-    TRY(file_read(file, MAX_JOB_BYTES, &text, &n_bytes, e));
     int rc = read_text(es, text, n_bytes, file, e);
-    free(text);
     for (int i = 0; i < n_overrides && rc == 0; i++) {
         struct entries over = {0};
         rc = entries_read_override(&over, overrides[i], e);
@@ -82,6 +78,17 @@ int job_read_entries(struct entries *es, const char *file, const char *const *ov
         if (rc == 0) entries_apply(es, &over);
         entries_free(&over);
     }
+    return rc;
+}
+
+int job_read_entries(struct entries *es, const char *file, const char *const *overrides,
+                     int n_overrides, struct err *e)
+{
+    char *text;
+    size_t n_bytes;
+    TRY(file_read(file, MAX_JOB_BYTES, &text, &n_bytes, e));
+    int rc = job_text_entries(es, text, n_bytes, file, overrides, n_overrides, e);
+    free(text);
     return rc;
 }
 

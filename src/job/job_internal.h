@@ -12,6 +12,9 @@ int file_read(const char *path, size_t max_bytes, char **text, size_t *n_bytes, 
  * case. */
 int job_read_entries(struct entries *es, const char *file, const char *const *overrides,
                      int n_overrides, struct err *e);
+/* The same of a text; `file` is its name in messages. */
+int job_text_entries(struct entries *es, const char *text, size_t n_bytes, const char *file,
+                     const char *const *overrides, int n_overrides, struct err *e);
 
 /* Is the entry one that the schema knows, of the right kind and type?  Entries under `sweep.` must
  * be lists of such values. */

@@ -183,18 +183,36 @@ static bool has_point_id(const char *output)
     return false;
 }
 
+static int from_entries(struct sweep *s, const struct entries *es, const char *file,
+                        const char *folder, struct err *e)
+{
+    struct axes axes;
+    for (size_t i = 0; i < es->n; i++) TRY(job_check_entry(&es->items[i], e));
+    TRY(find_axes(es, &axes, e));
+    return build_points(s, es, &axes, file, folder, e);
+}
+
+int sweep_from_yaml(struct sweep *s, const char *yaml, const char *file,
+                    const char *const *overrides, int n_overrides, struct err *e)
+{
+    *s = (struct sweep){0};
+    struct entries es = {0};
+    int rc = job_text_entries(&es, yaml, strlen(yaml), file, overrides, n_overrides, e);
+    if (rc == 0) rc = from_entries(s, &es, file, "/", e); /* the paths in it are absolute */
+    if (rc < 0) sweep_free(s);
+    entries_free(&es);
+    return rc;
+}
+
 int sweep_open(struct sweep *s, const char *file, const char *const *overrides, int n_overrides,
                struct err *e)
 {
     *s = (struct sweep){0};
     struct entries es = {0};
-    struct axes axes;
     char *folder = NULL;
     int rc = job_read_entries(&es, file, overrides, n_overrides, e);
     if (rc == 0) rc = path_folder(file, &folder, e);
-    for (size_t i = 0; i < es.n && rc == 0; i++) rc = job_check_entry(&es.items[i], e);
-    if (rc == 0) rc = find_axes(&es, &axes, e);
-    if (rc == 0) rc = build_points(s, &es, &axes, file, folder, e);
+    if (rc == 0) rc = from_entries(s, &es, file, folder, e);
     if (rc == 0 && s->n_points > 1 && !has_point_id(s->points[0].output))
         rc = entries_err(e, &es, file, "output",
                          "the sweep has %lld points and needs %%p (the point's id) in it, for "

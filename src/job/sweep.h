@@ -17,6 +17,11 @@ struct sweep {
  * 100000 combinations.  Returns 0 or -1 with *e set. */
 int sweep_open(struct sweep *s, const char *file, const char *const *overrides, int n_overrides,
                struct err *e);
+/* The same from text that job_to_yaml wrote (job.h: job_from_yaml).  Nothing is asked of its
+ * output.
+ */
+int sweep_from_yaml(struct sweep *s, const char *yaml, const char *file,
+                    const char *const *overrides, int n_overrides, struct err *e);
 void sweep_free(struct sweep *s);
 
 /* The point with this id, or NULL.  Borrowed. */

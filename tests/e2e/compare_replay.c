@@ -1,0 +1,152 @@
+/* A replay of a recorded Best-of-N run against runs that were really made, prompt by prompt.
+ *
+ *   compare_replay RECORDED REAL...     for the job in each REAL file, RECORDED replayed under it
+ * has the same skipped prompts, winner, candidates (status, tokens, reward bits, round that cut
+ * them), rounds (step, trigger, counts, cut, pages in use) and tokens; prints the number of rounds
+ * by trigger
+ *
+ * Status 0; 1: a difference, named on stderr; 2: usage, or a file that cannot be read. */
+#include "backend/backend.h"
+#include "base/mem.h"
+#include "report/replay.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAIL(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))
+
+static void must(int rc, const struct err *e)
+{
+    if (rc >= 0) return;
+    fprintf(stderr, "%s\n", e->text);
+    exit(2);
+}
+
+/* Equal bits; any two NaN are equal. */
+static bool same_float(float a, float b)
+{
+    return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void check_candidates(const struct replay *x, struct trace_reader *f, int64_t at,
+                             const char *path)
+{
+    struct err e;
+    struct candidate_row *rows;
+    int64_t n;
+    long long index = trace_prompts(f)[at].prompt_index;
+    must(trace_read_candidates(f, at, &rows, &n, &e), &e);
+    if (n != x->n)
+        FAIL("%s: prompt %lld: %lld candidates, replayed %lld", path, index, (long long)n,
+             (long long)x->n);
+    for (int64_t i = 0; i < n; i++) {
+        const struct policy_candidate *c = &x->candidates[rows[i].candidate];
+        bool complete = rows[i].status != CANDIDATE_REJECTED;
+        if (complete != (c->status == POLICY_COMPLETE) || rows[i].n_tokens != c->n_tokens ||
+            rows[i].rejected_round != c->rejected_round || !same_float(rows[i].reward, c->reward))
+            FAIL("%s: prompt %lld, candidate %d: status %d, %lld tokens, cut in %d, reward %a; "
+                 "replayed %d, %lld, %d, %a",
+                 path, index, rows[i].candidate, rows[i].status, (long long)rows[i].n_tokens,
+                 rows[i].rejected_round, (double)rows[i].reward, c->status, (long long)c->n_tokens,
+                 c->rejected_round, (double)c->reward);
+    }
+    free(rows);
+}
+
+static void check_rounds(const struct replay *x, struct trace_reader *f, int64_t at,
+                         const char *path, int64_t *triggers)
+{
+    struct err e;
+    struct round_row *rows;
+    int64_t n;
+    long long index = trace_prompts(f)[at].prompt_index;
+    must(trace_read_rounds(f, at, &rows, &n, &e), &e);
+    if (n != (int64_t)x->rounds.n)
+        FAIL("%s: prompt %lld: %lld rounds, replayed %zu", path, index, (long long)n, x->rounds.n);
+    for (int64_t i = 0; i < n; i++) {
+        const struct round_row *a = &rows[i], *b = &x->rounds.items[i];
+        if (a->round != b->round || a->step != b->step || a->trigger != b->trigger ||
+            a->ranked != b->ranked || a->kept != b->kept || a->complete != b->complete ||
+            !same_float(a->cut_reward, b->cut_reward) || a->budget_tokens != b->budget_tokens ||
+            a->live_tokens != b->live_tokens)
+            FAIL("%s: prompt %lld, round %lld at %lld tokens: kept %lld of %lld, %lld complete, "
+                 "cut %a, %lld tokens; replayed at %lld: %lld of %lld, %lld, %a, %lld",
+                 path, index, (long long)i, (long long)a->step, (long long)a->kept,
+                 (long long)a->ranked, (long long)a->complete, (double)a->cut_reward,
+                 (long long)a->live_tokens, (long long)b->step, (long long)b->kept,
+                 (long long)b->ranked, (long long)b->complete, (double)b->cut_reward,
+                 (long long)b->live_tokens);
+        triggers[a->trigger]++;
+    }
+    free(rows);
+}
+
+static void check_prompt(const struct replay *x, struct trace_reader *f, int64_t at,
+                         const char *path, int64_t *triggers)
+{
+    const struct prompt_row *p = &trace_prompts(f)[at];
+    long long index = p->prompt_index;
+    if ((p->status == PROMPT_SKIPPED) != x->is_skipped)
+        FAIL("%s: prompt %lld: status %d, replayed %s", path, index, p->status,
+             x->is_skipped ? "skipped" : "not skipped");
+    if (x->is_skipped) {
+        if (strncmp(p->reason, x->reason.text, sizeof p->reason - 1) != 0)
+            FAIL("%s: prompt %lld: '%s', replayed '%s'", path, index, p->reason, x->reason.text);
+        return;
+    }
+    float reward = x->best < 0 ? NAN : x->candidates[x->best].reward;
+    if (p->best_candidate != x->best || !same_float(p->best_reward, reward))
+        FAIL("%s: prompt %lld: winner %lld, replayed %lld", path, index,
+             (long long)p->best_candidate, (long long)x->best);
+    if (p->tokens_generated != x->tokens_generated)
+        FAIL("%s: prompt %lld: %lld tokens, replayed %lld", path, index,
+             (long long)p->tokens_generated, (long long)x->tokens_generated);
+    if (x->peak_pages >= 0 && p->kv_peak_tokens != x->peak_pages * PAGE_TOKENS)
+        FAIL("%s: prompt %lld: %lld tokens of KV at most, replayed %lld", path, index,
+             (long long)p->kv_peak_tokens, (long long)(x->peak_pages * PAGE_TOKENS));
+    check_candidates(x, f, at, path);
+    check_rounds(x, f, at, path, triggers);
+}
+
+static void check_file(const struct recording *r, const char *path, int64_t *triggers)
+{
+    struct err e;
+    struct result real;
+    struct replay x = {0};
+    must(result_open(&real, path, &e), &e);
+    struct replay_point point = replay_point_of(r, &real.job);
+    /* budget_tokens: auto is what fits, and what N can use */
+    point.budget_pages = atoll(trace_reader_attr(real.file, "budget_tokens")) / PAGE_TOKENS;
+    if (real.n_prompts != r->n_prompts)
+        FAIL("%s: %lld prompts of %lld", path, (long long)real.n_prompts, (long long)r->n_prompts);
+    for (int64_t i = 0; i < r->n_prompts; i++) {
+        int64_t at = result_find(&real, r->prompts[i].row->prompt_index);
+        if (at < 0) FAIL("%s: a prompt is missing", path);
+        must(replay_prompt(&x, r, &r->prompts[i], &point, NULL, &e), &e);
+        if (x.missing.n > 0)
+            FAIL("%s: nothing was recorded at %lld tokens", path, (long long)x.missing.items[0]);
+        check_prompt(&x, real.file, at, path, triggers);
+    }
+    replay_free(&x);
+    result_close(&real);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: compare_replay RECORDED REAL...\n");
+        return 2;
+    }
+    struct err e;
+    struct recording r;
+    int64_t triggers[ROUND_TRIGGERS] = {0};
+    must(recording_open(&r, argv[1], &e), &e);
+    for (int i = 2; i < argc; i++) check_file(&r, argv[i], triggers);
+    printf("%d runs: %lld memory, %lld scheduled, %lld early, %lld final rounds\n", argc - 2,
+           (long long)triggers[TRIGGER_MEMORY], (long long)triggers[TRIGGER_SCHEDULE],
+           (long long)triggers[TRIGGER_EARLY], (long long)triggers[TRIGGER_FINAL]);
+    recording_close(&r);
+    return 0;
+}
