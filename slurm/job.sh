@@ -81,8 +81,7 @@ say "status $status on $SLURM_JOB_NODELIST"
 [ "$status$stop" = 75USR1 ] || exit $status
 committed_after=$(committed "$@") || exit $status
 if [ "$committed_after" -le "$committed_before" ]; then
-    say "not requeued: no prompt was committed since this start, another would fare no better; give it more time," \
-        "or set stop_before_s in $site lower"
+    say "not requeued: no prompt was committed since this start, another would fare no better; give it more time"
 elif scontrol requeue "$job"; then
     say "requeued: $((committed_after - committed_before)) prompts more, $committed_after in all"
 else

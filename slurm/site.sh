@@ -23,7 +23,8 @@ sbatch_options=(
     # --time=24:00:00
 )
 
-# How long before the time limit a job is told to stop: longer than loading the models and one prompt take.
+# How long before the time limit a job is told to stop.  It needs seconds (prompts in flight are left, to be done again);
+# Slurm looks at the clock once a minute or so.
 stop_before_s=120
 
 # Before the program starts, on the first node: modules, an environment, or nothing.

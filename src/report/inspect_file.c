@@ -120,8 +120,11 @@ static void print_runs(const struct result *r, FILE *out)
     const struct run_row *runs = trace_runs(r->file);
     for (int64_t i = 0; i < trace_n_runs(r->file); i++) {
         const struct run_row *w = &runs[i];
-        char start[32], wall[24], label[32];
+        char start[32], wall[24], label[32], slurm[96] = "";
         snprintf(label, sizeof label, "run %lld", (long long)i);
+        if (w->slurm_job_id[0])
+            snprintf(slurm, sizeof slurm, ", Slurm job %s restart %d", w->slurm_job_id,
+                     w->slurm_restart);
         print_field(out, label, "%s: %lld prompts, from %s, %s%s",
                     name_of(run_status_names, RUN_STATUSES, w->status),
                     (long long)(w->last_prompt - w->first_prompt),
@@ -129,8 +132,7 @@ static void print_runs(const struct result *r, FILE *out)
                     isfinite(w->end_unix_s) ? "" : " until its last prompt");
         print_field(out, "", "%d ranks = %d groups x tensor %d, %d threads each, on %s", w->ranks,
                     w->groups, w->tensor, w->threads, w->hosts);
-        print_field(out, "", "%s (%s), fingerprint %s%s%s", w->device, w->isa, w->fingerprint,
-                    w->slurm_job_id[0] ? ", Slurm job " : "", w->slurm_job_id);
+        print_field(out, "", "%s (%s), fingerprint %s%s", w->device, w->isa, w->fingerprint, slurm);
     }
 }
 

@@ -24,7 +24,7 @@ missing_program() {
     return 1
 }
 
-# Whether $1 commands come true within $2 seconds.
+# eventually LIMIT_S COMMAND...: whether it comes true in time.
 eventually() {
     local limit_s=$1 end
     end=$(($(date +%s%N) + limit_s * 1000000000))
@@ -106,7 +106,7 @@ CONF
     echo "CgroupPlugin=cgroup/v1" >"$cluster_dir/cgroup.conf" # not used; without it slurmd looks for one
 }
 
-# What every program of the cluster and its user needs; the last two mark the processes as ours.
+# What every program of the cluster and its user needs; CLUSTER_DIR also marks them as ours.
 export_environment() {
     export SLURM_CONF=$cluster_dir/slurm.conf CLUSTER_DIR=$cluster_dir CLUSTER_NODES=$cluster_nodes
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -3,7 +3,7 @@
 # is missing alone; status says how far each point is.
 source "$(dirname "$0")/support.sh"
 
-prompts=2 n=16 budget=400 demo_job sweep.yaml "sweep: {method: [best_of_n, speculative_rejection], seed: [0, 1, 2]}"
+prompts=2 n=16 demo_job sweep.yaml "sweep: {method: [best_of_n, speculative_rejection], seed: [0, 1, 2]}"
 sed -i 's,^output:.*,output: "out/%p.h5",' sweep.yaml
 undisturbed 1 sweep.yaml
 mapfile -t points < <("$SPECREJ" sweep sweep.yaml | cut -d ' ' -f 1)

@@ -22,6 +22,8 @@ check same reference/reference.h5 first.h5
 check same reference/reference.h5 last.h5
 [ "$(starts first.h5)" = "1 " ] || fail "the first task has the starts $(starts first.h5)"
 [ "$(starts last.h5)" = "3 1 " ] || fail "the last task has the starts $(starts last.h5), not stopped and complete"
+"$SPECREJ" inspect last.h5 | tr -s " \n" " " >log
+grep -q "restart 0" log && grep -q "restart 1" log || fail "the file does not tell the starts apart"
 grep -q "job ${job}_1, start 1: requeued: .* prompts more" "logs/tasks-${job}_1.log" || fail "it does not say so"
 grep -q "job ${job}_1, start 2: status 0" "logs/tasks-${job}_1.log" || fail "no second start in the same log"
 echo "USR1: requeued, that task alone"
