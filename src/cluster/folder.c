@@ -180,13 +180,34 @@ char *folder_list(const struct sweep_folder *f)
     return mem_printf("%s/tasks-%zu.txt", f->path, json_array_size(submissions(f)) + 1);
 }
 
-int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const size_t *chosen,
-                   size_t n_chosen, size_t per_task, struct err *e)
+static int make_folders(const struct sweep_folder *f, struct err *e)
 {
     char *inside = mem_printf("%s/points/x", f->path), *logs = mem_printf("%s/logs/x", f->path);
     int rc = place_make_folders(inside, e) < 0 || place_make_folders(logs, e) < 0 ? -1 : 0;
     free(inside);
     free(logs);
+    return rc;
+}
+
+/* Those that are not submitted now: complete before the folder was made.  What is in the queue
+ * stays as it is. */
+static int write_other_points(const struct sweep_folder *f, const struct sweep *s, struct err *e)
+{
+    int rc = 0;
+    for (int64_t i = 0; i < s->n_points && rc == 0; i++) {
+        char id[HASH_HEX];
+        job_point_id(&s->points[i], id);
+        char *file = folder_point_file(f, id);
+        if (access(file, F_OK) != 0) rc = write_point(f, &s->points[i], e);
+        free(file);
+    }
+    return rc;
+}
+
+int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const size_t *chosen,
+                   size_t n_chosen, size_t per_task, struct err *e)
+{
+    int rc = make_folders(f, e);
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
@@ -199,6 +220,7 @@ int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const si
         fprintf(out, "points/%s.yaml%c", id, ends ? '\n' : ' ');
     }
     fclose(out);
+    if (rc == 0) rc = write_other_points(f, s, e);
     char *list = folder_list(f);
     if (rc == 0) rc = write_file(list, text, e);
     free(list);

@@ -1,10 +1,14 @@
 /* A sweep's folder, NAME.sweep: what was submitted of it.
  *
- *   manifest.json    its points and its submissions; replaced by rename
- *   points/ID.yaml   the whole job of each point, as it was when it was submitted: a job file that
- * is edited while its tasks wait changes nothing of them tasks-K.txt      of submission K: a line
- * per task of the array, its points' files as seen from here logs/JOB_TASK.log
- */
+ * manifest.json: its points and its submissions; replaced by rename.
+ *
+ * points/ID.yaml: the whole job of each point, as it was when it was submitted: a job file that is
+ * edited while its tasks wait changes nothing of them.
+ *
+ * tasks-K.txt: of submission K, a line per task of the array with its points' files, as seen from
+ * the folder.
+ *
+ * logs/JOB_TASK.log */
 #pragma once
 
 #include "base/json.h"

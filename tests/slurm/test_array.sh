@@ -55,10 +55,13 @@ sweep
 echo "submitted again: the missing point alone"
 
 # ---- several points in one task ----
-rm -r out sweep.sweep
-sweep --points-per-task 4
+rm -r sweep.sweep
+find out -type f ! -name "${points[0]}.h5*" -delete
+sweep --points-per-task 3
 eventually 150 jobs_gone || fail "the array does not end"
 all_same
 [ "$(find sweep.sweep/logs -name "${job}_*.log" | wc -l)" = 2 ] || fail "not two tasks"
+status
+grep -q "6 points: 6 complete" log || fail "status of a sweep that was begun elsewhere"
 "$SPECREJ" report out/*.h5 >log 2>&1 || fail "report"
-echo "four points in a task"
+echo "three points in a task"
