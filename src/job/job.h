@@ -52,7 +52,7 @@ struct model_ref {
     char *chat_template; /* YAML key `template`: auto | raw | name of a built-in family | path of a
                             .jinja file */
     enum weights_from weights;
-    enum reward_cache cache; /* reward and judge only */
+    enum reward_cache cache; /* reward only */
 };
 
 struct dataset_ref {

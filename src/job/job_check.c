@@ -85,8 +85,6 @@ static int check_texts(const struct job *j, const struct entries *es, const char
         return entries_err(e, es, file, "generator.id", "is empty; leave it out or write a name");
     if (!*j->reward.id)
         return entries_err(e, es, file, "reward.id", "is empty; leave it out or write a name");
-    if (!*j->judge.id)
-        return entries_err(e, es, file, "judge.id", "is empty; leave it out or write a name");
     if (!*j->dataset.id)
         return entries_err(e, es, file, "dataset.id", "is empty; leave it out or write a name");
     if (!*j->dataset.field)

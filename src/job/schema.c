@@ -56,10 +56,8 @@ const cyaml_schema_field_t schema_fields[] = {
     ONE_OF("reward.weights", job.reward.weights, weights),
     ONE_OF("reward.cache", job.reward.cache, cache),
     TEXT("judge.path", job.judge.path),
-    TEXT("judge.id", job.judge.id),
     TEXT("judge.template", job.judge.chat_template),
     ONE_OF("judge.weights", job.judge.weights, weights),
-    ONE_OF("judge.cache", job.judge.cache, cache),
     TEXT("dataset.path", job.dataset.path),
     TEXT("dataset.id", job.dataset.id),
     TEXT("dataset.field", job.dataset.field),
@@ -106,7 +104,7 @@ const cyaml_schema_value_t schema_root = {
 const char schema_defaults[] =
     "generator: {template: auto, weights: checkpoint}\n"
     "reward: {template: auto, weights: checkpoint, cache: device}\n"
-    "judge: {path: off, template: auto, weights: checkpoint, cache: device}\n"
+    "judge: {path: off, template: auto, weights: checkpoint}\n"
     "dataset: {field: prompt, turn: 0, system: '', shuffle: off, offset: 0, limit: all}\n"
     "sampling: {temperature: 1.0, top_k: 50, top_p: 1.0, min_p: 0.0, max_new_tokens: 2048, "
     "ignore_eos: false}\n"

@@ -605,7 +605,7 @@ static void test_ids(void **state)
         {base, "seed=0", false, false},
         /* comes afterwards */
         {base, "judge.path=j", false, false},
-        {base, "judge={path: j, id: x, template: raw, weights: random}", false, false},
+        {base, "judge={path: j, template: raw, weights: random}", false, false},
         /* no effect on this method */
         {base, "score_at=every 16", false, false},
         {base, "batching=static", false, false},
