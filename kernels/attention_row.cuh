@@ -15,13 +15,13 @@
 
 #include "attention.h"
 #include "ptx.cuh"
+#include "rows.cuh"
 
 #include <math.h>
 
 namespace attention
 {
 
-constexpr unsigned FULL_WARP = 0xffffffffu;
 constexpr int WARP_ROWS = 16;
 constexpr float NOTHING = -INFINITY;
 
@@ -69,26 +69,6 @@ __device__ __forceinline__ uint32_t packed(__nv_bfloat16 low, __nv_bfloat16 high
 __device__ __forceinline__ uint32_t packed(__half low, __half high)
 {
     return __half_as_ushort(low) | (uint32_t)__half_as_ushort(high) << 16;
-}
-
-template <typename T> __device__ __forceinline__ T rounded(float x)
-{
-    if constexpr (std::is_same_v<T, __nv_bfloat16>)
-        return __float2bfloat16_rn(x);
-    else if constexpr (std::is_same_v<T, __half>)
-        return __float2half_rn(x);
-    else
-        return x;
-}
-
-template <typename T> __device__ __forceinline__ float widened(T x)
-{
-    if constexpr (std::is_same_v<T, __nv_bfloat16>)
-        return __bfloat162float(x);
-    else if constexpr (std::is_same_v<T, __half>)
-        return __half2float(x);
-    else
-        return x;
 }
 
 /* s [16, TILE] = q [16, EP] k [TILE, EP]^T, both in shared memory. */
@@ -141,7 +121,7 @@ __device__ __forceinline__ void scores(float (&s)[Shape<T, EP>::TILE / 8][4], co
 template <typename T> __device__ __forceinline__ void store_pair(T *to, float x, float y)
 {
     if constexpr (sizeof(T) == 2)
-        *(uint32_t *)to = packed(rounded<T>(x), rounded<T>(y));
+        *(uint32_t *)to = packed(narrow<T>(x), narrow<T>(y));
     else
         *(float2 *)to = make_float2(x, y);
 }
@@ -150,9 +130,9 @@ template <typename T> __device__ __forceinline__ void store_pair(T *to, float x,
 template <typename T>
 __device__ __forceinline__ void split(uint32_t &high, uint32_t &low, const float *p)
 {
-    T h[2] = {rounded<T>(p[0]), rounded<T>(p[1])};
+    T h[2] = {narrow<T>(p[0]), narrow<T>(p[1])};
     high = packed(h[0], h[1]);
-    low = packed(rounded<T>(p[0] - widened(h[0])), rounded<T>(p[1] - widened(h[1])));
+    low = packed(narrow<T>(p[0] - widen(h[0])), narrow<T>(p[1] - widen(h[1])));
 }
 
 /* o [16, EP] += p [16, TILE] v [TILE, EP], v in shared memory. */

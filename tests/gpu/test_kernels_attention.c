@@ -8,23 +8,18 @@
 #include "attention.h"
 #include "backend/cuda/attention_plan.h"
 #include "base/mem.h"
+#include "kernel_test.h"
 #include "ref/ref.h"
 
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#define PROMPTS     2
-#define SEQUENCES   5
-#define PADDING     3   /* rows behind a batch that belong to nobody */
-#define SPARE       300 /* slots beyond one per token */
-#define CHECK(call) assert_int_equal(call, cudaSuccess)
+#define PROMPTS   2
+#define SEQUENCES 5
+#define PADDING   3   /* rows behind a batch that belong to nobody */
+#define SPARE     300 /* slots beyond one per token */
 
 enum numbers {
     RANDOM,
@@ -84,21 +79,7 @@ static float widened(const void *x, enum dtype type, int64_t i)
 
 static void put(void *x, enum dtype type, int64_t i, float f)
 {
-    uint32_t u;
-    _Float16 h = (_Float16)f;
-    memcpy(&u, &f, sizeof u);
-    uint16_t b = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-    if (f != f) b = 0x7fff;
-    switch (type) {
-    case DTYPE_ID_BF16:
-        memcpy((char *)x + i * 2, &b, 2);
-        break;
-    case DTYPE_ID_F16:
-        memcpy((char *)x + i * 2, &h, 2);
-        break;
-    default:
-        memcpy((char *)x + i * 4, &f, 4);
-    }
+    dtype_narrow((char *)x + (size_t)i * dtype_bytes(type), &f, type, 1);
 }
 
 static float rounded(float f, enum dtype type)
@@ -266,14 +247,6 @@ static void compare_row(struct world *w, const float *got, const double *want, i
 
 /* ---- a batch ---- */
 
-static void *on_device(const void *host, size_t bytes)
-{
-    void *p = NULL;
-    CHECK(cudaMalloc(&p, bytes > 0 ? bytes : 1));
-    if (bytes > 0) CHECK(cudaMemcpy(p, host, bytes, cudaMemcpyHostToDevice));
-    return p;
-}
-
 /* Pages of one layer: tokens below seen[sequence] (own) and prompt_seen; NaN elsewhere. */
 static void *pages_on_device(const struct world *w, const int64_t *prompt_seen, const int64_t *seen)
 {
@@ -397,12 +370,8 @@ static char *run(const struct world *w, const struct rows *rows, const struct se
            slot_bytes = k_attention_workspace_bytes(plan->n_slots, s->H, s->E);
     char *out = mem_calloc(out_bytes, 1);
     memset(out, 0x5a, out_bytes);
-    void *out_device = on_device(out, out_bytes), *workspace = on_device(NULL, 0);
-    if (slot_bytes > 0) {
-        CHECK(cudaFree(workspace));
-        CHECK(cudaMalloc(&workspace, slot_bytes));
-        CHECK(cudaMemset(workspace, 0xff, slot_bytes));
-    }
+    void *out_device = on_device(out, out_bytes), *workspace = on_device(NULL, slot_bytes);
+    CHECK(cudaMemset(workspace, 0xff, slot_bytes));
     void *plan_device = on_device(plan->data, plan->bytes);
     CHECK(k_attention_run(out_device, qkv, kv, s->act, d.batch, w->p, plan_device, plan->grid,
                           workspace, 0));
@@ -663,13 +632,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_scores),
 };
 
-int main(void)
-{
-    int devices = 0;
-    cudaError_t e = cudaGetDeviceCount(&devices);
-    if (e != cudaSuccess || devices == 0) {
-        printf("skipped: no CUDA device: %s\n", cudaGetErrorString(e));
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+RUN_KERNEL_TESTS(tests)

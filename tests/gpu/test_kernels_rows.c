@@ -5,22 +5,14 @@
 
 #include "backend/backend.h"
 #include "base/mem.h"
-#include "comm/comm.h"
+#include "kernel_test.h"
 #include "ref/compare.h"
 #include "ref/ref.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#define CHECK(call) assert_int_equal(call, cudaSuccess)
-
-static struct comm *world;
 static const enum dtype types[] = {DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16};
 #define TYPES (sizeof types / sizeof *types)
 
@@ -68,14 +60,6 @@ static float *random_of(int64_t n, uint64_t seed, float spread, enum dtype type)
 }
 
 /* ---- device memory ---- */
-
-static void *on_device(const void *host, size_t bytes)
-{
-    void *p;
-    CHECK(cudaMalloc(&p, bytes));
-    CHECK(cudaMemcpy(p, host, bytes, cudaMemcpyHostToDevice));
-    return p;
-}
 
 /* Numbers of f32, as `type`. */
 static void *to_device(const float *x, int64_t n, enum dtype type)
@@ -567,23 +551,52 @@ static void test_rope_kv_write(void **state)
                     rope_case(types[i], shapes[j][0], shapes[j][1], shapes[j][2], norms == 1));
 }
 
-int main(int argc, char **argv)
+/* The sum over a row's numbers of a mixture of each with its place. */
+static uint64_t hash_want(const uint16_t *row, int64_t n)
 {
-    static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),   cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_glu),     cmocka_unit_test(test_softcap),
-        cmocka_unit_test(test_bias),    cmocka_unit_test(test_gather_rows),
-        cmocka_unit_test(test_kv_copy), cmocka_unit_test(test_sum_ranks),
-        cmocka_unit_test(test_advance), cmocka_unit_test(test_rope_kv_write),
-    };
-    int devices = 0;
-    cudaError_t error = cudaGetDeviceCount(&devices);
-    if (error != cudaSuccess || devices == 0) {
-        printf("skipped: no CUDA device (error %d)\n", (int)error);
-        return 77;
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t x = ((uint64_t)i << 16 | row[i]) + 0x9e3779b97f4a7c15u;
+        x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+        x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+        sum += x ^ x >> 31;
     }
-    world = comm_start(&argc, &argv);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_stop(world);
-    return failed;
+    return sum;
 }
+
+/* Rows of less than a thread's piece, of pieces and a rest; two rows that differ in their last bit
+ * or in the order of their numbers. */
+static void test_hash_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, MOST = 5001 };
+    static const int64_t lengths[] = {1, 2, 64, 127, 128, 129, 384, MOST};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        int64_t n = lengths[k];
+        uint16_t *x = mem_calloc((size_t)(ROWS * n), sizeof *x);
+        for (int64_t i = 0; i < n; i++)
+            x[i] = x[n + i] = x[2 * n + i] = x[3 * n + n - 1 - i] = (uint16_t)(i * 40503 + 1);
+        x[3 * n - 1] ^= 0x8000;
+        void *in = on_device(x, (size_t)(ROWS * n) * sizeof *x);
+        uint64_t *hash = unwritten(ROWS * sizeof *hash), got[ROWS];
+        CHECK(k_hash_rows(hash, in, ROWS, (size_t)n * sizeof *x, NULL));
+        CHECK(cudaMemcpy(got, hash, sizeof got, cudaMemcpyDeviceToHost));
+        for (int64_t r = 0; r < ROWS; r++) assert_int_equal(got[r], hash_want(x + r * n, n));
+        assert_int_equal(got[0], got[1]);
+        assert_int_not_equal(got[0], got[2]);
+        if (n > 1) assert_int_not_equal(got[0], got[3]);
+        cudaFree(in);
+        cudaFree(hash);
+        free(x);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_embed),         cmocka_unit_test(test_norm),
+    cmocka_unit_test(test_glu),           cmocka_unit_test(test_softcap),
+    cmocka_unit_test(test_bias),          cmocka_unit_test(test_gather_rows),
+    cmocka_unit_test(test_kv_copy),       cmocka_unit_test(test_sum_ranks),
+    cmocka_unit_test(test_advance),       cmocka_unit_test(test_hash_rows),
+    cmocka_unit_test(test_rope_kv_write),
+};
+RUN_KERNEL_TESTS(tests)

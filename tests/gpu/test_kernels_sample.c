@@ -7,20 +7,14 @@
 
 #include "backend/backend.h"
 #include "base/mem.h"
-#include "comm/comm.h"
+#include "kernel_test.h"
 #include "ref/compare.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#define CHECK(call) assert_int_equal(call, cudaSuccess)
-#define RANKS_MAX   4
+#define RANKS_MAX 4
 #if defined __SANITIZE_ADDRESS__
 #define SLOW 10 /* fewer draws where many take minutes */
 #elif defined SPECREJ_EMULATED
@@ -29,18 +23,6 @@
 #define SLOW 1
 #endif
 #define PADDING_LOGIT 1000.0f /* would win if it were looked at */
-
-static struct comm *world;
-
-/* ---- device memory ---- */
-
-static void *on_device(const void *host, size_t bytes)
-{
-    void *p;
-    CHECK(cudaMalloc(&p, bytes + 1)); /* of odd length: nothing may be read beyond */
-    if (host) CHECK(cudaMemcpy(p, host, bytes, cudaMemcpyHostToDevice));
-    return p;
-}
 
 /* ---- S rows, drawn by `ranks` ranks ---- */
 
@@ -390,21 +372,9 @@ static void test_alone(void **state)
     free(draws);
 }
 
-int main(int argc, char **argv)
-{
-    static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_rank), cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_broken),   cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_large),    cmocka_unit_test(test_many_draws),
-    };
-    int devices = 0;
-    cudaError_t error = cudaGetDeviceCount(&devices);
-    if (error != cudaSuccess || devices == 0) {
-        printf("skipped: no CUDA device (error %d)\n", (int)error);
-        return 77;
-    }
-    world = comm_start(&argc, &argv);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_stop(world);
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_one_rank), cmocka_unit_test(test_ranks),
+    cmocka_unit_test(test_broken),   cmocka_unit_test(test_alone),
+    cmocka_unit_test(test_large),    cmocka_unit_test(test_many_draws),
+};
+RUN_KERNEL_TESTS(tests)
