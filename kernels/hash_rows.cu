@@ -1,9 +1,11 @@
 /* hash [rows] of rows of row_bytes bytes (an even number): equal bits, equal hash; unequal bits,
- * another one but for chance.  Block: one row.  Integer sums: any order. */
+ * another one but for chance.  Thread: PIECE numbers of one row, so that short rows share a block.
+ * Integer sums: any order. */
 #include "kernels.h"
-#include "launch.cuh"
+#include "rows.cuh"
 
-#define THREADS 32
+#define THREADS 256
+#define PIECE   128
 
 /* Of a word and its place; the finisher of splitmix64. */
 static __device__ uint64_t mix(uint64_t x)
@@ -14,27 +16,28 @@ static __device__ uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static __global__ void hash_rows_kernel(uint64_t *hash, const uint16_t *x, int64_t words)
+static __global__ void hash_rows_kernel(unsigned long long *hash, const uint16_t *x, int64_t rows,
+                                        int64_t words, int64_t pieces)
 {
-    __shared__ uint64_t part[THREADS];
-    const uint16_t *row = x + static_cast<int64_t>(blockIdx.x) * words;
-    uint64_t sum = 0;
-    for (int64_t i = threadIdx.x; i < words; i += THREADS)
-        sum += mix(static_cast<uint64_t>(i) << 16 | row[i]);
-    part[threadIdx.x] = sum;
-    __syncthreads();
-    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
-        __syncthreads();
-    }
-    if (threadIdx.x == 0) hash[blockIdx.x] = part[0];
+    int64_t thread = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
+    int64_t row = thread / pieces, first = thread % pieces * PIECE;
+    if (row >= rows) return;
+    int64_t end = first + PIECE < words ? first + PIECE : words;
+    unsigned long long sum = 0;
+    for (int64_t i = first; i < end; i++)
+        sum += mix(static_cast<uint64_t>(i) << 16 | x[row * words + i]);
+    atomicAdd(&hash[row], sum);
 }
 
 extern "C" cudaError_t k_hash_rows(uint64_t *hash, const void *x, int64_t rows, size_t row_bytes,
                                    cudaStream_t stream)
 {
     if (rows == 0) return cudaSuccess;
-    LAUNCH(hash_rows_kernel, dim3(static_cast<unsigned>(rows)), THREADS, 0, stream, hash,
-           static_cast<const uint16_t *>(x), static_cast<int64_t>(row_bytes / 2));
+    int64_t words = static_cast<int64_t>(row_bytes / 2), pieces = ceil_div(words, PIECE);
+    cudaError_t error = cudaMemsetAsync(hash, 0, static_cast<size_t>(rows) * sizeof *hash, stream);
+    if (error != cudaSuccess || pieces == 0) return error;
+    LAUNCH(hash_rows_kernel, dim3(static_cast<unsigned>(ceil_div(rows * pieces, THREADS))), THREADS,
+           0, stream, reinterpret_cast<unsigned long long *>(hash),
+           static_cast<const uint16_t *>(x), rows, words, pieces);
     return cudaGetLastError();
 }

@@ -21,14 +21,20 @@ struct __half {
     __half(float f) : bits(from_float(f)) {}
     operator float() const
     {
-        float sign = bits & 0x8000 ? -1.0f : 1.0f;
-        int exponent = bits >> 10 & 31, fraction = bits & 1023;
-        if (exponent == 31) return fraction ? NAN : sign * INFINITY;
-        if (exponent == 0) return sign * ldexpf(static_cast<float>(fraction), -24);
-        return sign * ldexpf(static_cast<float>(1024 + fraction), exponent - 25);
+        uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16, rest = bits & 0x7fff;
+        if (rest >= 0x7c00) return of_bits(sign | 0x7f800000 | rest << 13);
+        float f = rest >= 0x400 ? of_bits((rest << 13) + (112u << 23))
+                                : static_cast<float>(rest) * 0x1p-24f;
+        return sign ? -f : f;
     }
 
   private:
+    static float of_bits(uint32_t u)
+    {
+        float f;
+        memcpy(&f, &u, sizeof f);
+        return f;
+    }
     static uint16_t from_float(float f)
     {
         if (f != f) return 0x7fff; /* the one NaN that conversions give */

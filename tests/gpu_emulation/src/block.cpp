@@ -3,7 +3,9 @@
  * ended, the kernel has a barrier or a collective that some threads never reach: the program ends
  * and says who waits where.
  *
- * All of this is the state of one device, used by one thread of the host. */
+ * All of this is the state of one device, used by one thread of the host.  It is compiled without
+ * sanitizers, which would only make each change of threads dear: what is read and written for a
+ * kernel is copy_16's and include/gpu's doing. */
 #include "device.h"
 #include "fiber.h"
 #include "races.h"
@@ -203,17 +205,20 @@ void note_copy(const pending_copy &copy)
 void finish_copy(const pending_copy &copy)
 {
     note_copy(copy);
-    if (copy.bytes)
-        memcpy(copy.shared, copy.global, 16);
-    else
-        memset(copy.shared, 0, 16);
+    gpu::copy_16(copy.shared, copy.bytes ? copy.global : nullptr);
 }
 
-/* Not memset: variables' red zones lie between them.  shared.ld aligns both ends. */
-__attribute__((no_sanitize("address"))) void poison(unsigned char *begin, unsigned char *end)
+/* Eight bytes at a time, as shared.ld aligns both ends; not memset, which the sanitizer would stop
+ * at the red zones between the variables. */
+void poison(unsigned char *begin, unsigned char *end)
 {
+#ifdef __x86_64__
+    size_t n = static_cast<size_t>(end - begin) / 8;
+    asm volatile("rep stosq" : "+D"(begin), "+c"(n) : "a"(~uint64_t(0)) : "memory");
+#else
     for (unsigned char *p = begin; p < end; p += 8)
         *reinterpret_cast<volatile uint64_t *>(p) = ~uint64_t(0);
+#endif
 }
 
 /* As many threads as the launch has, each with its place. */
@@ -294,7 +299,8 @@ void run_grid(const kernel_launch &launch)
     }
 
     size_t n_blocks = static_cast<size_t>(launch.grid.x) * launch.grid.y * launch.grid.z;
-    std::vector<size_t> order(n_blocks);
+    static std::vector<size_t> order; /* its memory serves all launches */
+    order.resize(n_blocks);
     std::iota(order.begin(), order.end(), size_t(0));
     for (size_t i = n_blocks; i > 1; i--)
         std::swap(order[i - 1], order[draw(static_cast<unsigned>(std::min(i, size_t(~0u))))]);
@@ -366,7 +372,7 @@ int block_barrier(site where, reduction r, bool predicate)
 
 void note_access(const void *p, size_t bytes, bool is_write, const void *caller)
 {
-    if (!the.running) return;
+    if (!the.running || !races_watch()) return;
     thread &t = *the.running;
     const char *stack = static_cast<const char *>(t.fiber.stack);
     if (p >= stack && p < stack + t.fiber.stack_bytes) return;

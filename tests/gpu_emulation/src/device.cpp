@@ -245,6 +245,14 @@ uint64_t environment_number(const char *name, uint64_t otherwise)
     return value;
 }
 
+void copy_16(void *to, const void *from)
+{
+    if (from)
+        memcpy(to, from, 16);
+    else
+        memset(to, 0, 16);
+}
+
 cudaError_t report(cudaError_t error)
 {
     if (error != cudaSuccess) last_error = error;
@@ -265,7 +273,8 @@ void launch(kernel_launch l)
     } else if (l.shared_bytes > limit) {
         report(cudaErrorInvalidValue);
     } else {
-        report(submit(l.stream, [l] {
+        cudaStream_t stream = l.stream;
+        report(submit(stream, [l = std::move(l)] {
             run_grid(l);
             return true;
         }));

@@ -17,6 +17,9 @@ uint64_t seed();
 /* A number from the environment; ends the program where it is none. */
 uint64_t environment_number(const char *name, uint64_t otherwise);
 
+/* 16 bytes, NULL: zeros; the sanitizers watch. */
+void copy_16(void *to, const void *from);
+
 /* Runs all blocks, now. */
 void run_grid(const kernel_launch &launch);
 

@@ -29,6 +29,7 @@ const uintptr_t PAGE_BYTES = 1024;
 typedef byte_history page[PAGE_BYTES];
 std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
 uint64_t current_launch;
+bool is_watching;
 
 const size_t MAX_PAGES = 1024; /* kept from one launch to the next: 100 MiB */
 uintptr_t last_number;         /* of the page asked for last, which is often the next too */
@@ -86,6 +87,11 @@ place place_of(const void *caller)
 
 namespace gpu
 {
+
+bool races_watch()
+{
+    return is_watching;
+}
 
 void races_begin()
 {
@@ -157,5 +163,9 @@ void __tsan_write_range(void *p, long bytes)
 void __tsan_vptr_update(void *, void *) {}
 void __tsan_func_entry(void *) {}
 void __tsan_func_exit(void *) {}
-void __tsan_init(void) {}
+/* By each object that calls the others, when it is loaded. */
+void __tsan_init(void)
+{
+    is_watching = true;
+}
 }

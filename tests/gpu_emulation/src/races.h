@@ -14,6 +14,9 @@ struct moment {
     unsigned warp_clock;  /* __syncwarp passed */
 };
 
+/* Whether any kernel of the program was compiled for this. */
+bool races_watch();
+
 /* All that came before is over: a launch begins. */
 void races_begin();
 

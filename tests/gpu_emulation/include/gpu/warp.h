@@ -147,8 +147,11 @@ template <typename T> void unpack(float out[2], uint32_t packed)
 }
 
 /* d = c + sum over k of a(row, k) b(k, column), k ascending, in f32: a row's result depends on that
- * row alone.  Products of two bf16 or f16 are exact. */
-template <typename T> void mma_exchange(void *const slot[32], unsigned)
+ * row alone.  Products of two bf16 or f16 are exact.  Only lanes' registers: nothing to sanitize.
+ */
+template <typename T>
+__attribute__((no_sanitize("address", "undefined"))) void mma_exchange(void *const slot[32],
+                                                                       unsigned)
 {
     float a[16][16], b[16][8];
     for (int i = 0; i < 32; i++) {
@@ -165,14 +168,17 @@ template <typename T> void mma_exchange(void *const slot[32], unsigned)
             b[half * 8 + pair + 1][row] = v[1];
         }
     }
-    for (int i = 0; i < 32; i++) {
-        float *d = static_cast<const mma_slot *>(slot[i])->d;
-        for (int j = 0; j < 4; j++) {
-            int row = i / 4 + j / 2 * 8, column = i % 4 * 2 + j % 2;
-            float sum = d[j];
-            for (int k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
-            d[j] = sum;
-        }
+    for (int row = 0; row < 16; row++) {
+        float sum[8];
+        auto lane_of = [&](int column) {
+            return static_cast<mma_slot *>(slot[row % 8 * 4 + column / 2]);
+        };
+        for (int column = 0; column < 8; column++)
+            sum[column] = lane_of(column)->d[row / 8 * 2 + column % 2];
+        for (int k = 0; k < 16; k++)
+            for (int column = 0; column < 8; column++) sum[column] += a[row][k] * b[k][column];
+        for (int column = 0; column < 8; column++)
+            lane_of(column)->d[row / 8 * 2 + column % 2] = sum[column];
     }
 }
 
