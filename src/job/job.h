@@ -130,6 +130,8 @@ char *job_to_yaml(const struct job *j);
  * their `id`, sampling, method, n, alpha where the method uses it, rounds, seed, ...; not name,
  * output, limit, record, judge, on_prompt_error or backend). */
 void job_point_id(const struct job *j, char out[HASH_HEX]);
+/* Whether a key (dotted) counts in it, for jobs to which it makes a difference. */
+bool job_key_is_scientific(const char *key);
 
 /* Hash of the keys that determine ids, rewards and timings, paths, output, `limit` and the judge
  * excluded; run/identity.h adds the models' contents to it. */

@@ -34,6 +34,3 @@ int job_check_rules(const struct job *j, const struct entries *es, const char *f
 
 /* Every key of the job with its canonical text, in the schema's order. */
 void job_to_entries(const struct job *j, struct entries *es);
-
-/* Does the key count in the point's id? */
-bool job_key_is_scientific(const char *key);

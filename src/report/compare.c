@@ -84,13 +84,17 @@ static int match_prompts(struct comparison *c, struct err *e)
                    (long long)l->prompt_index, c->files[l->file].path, l->why);
 }
 
-/* Best-of-N first, then by N, alpha and seed: files come as a shell lists them, by their ids. */
+/* Best-of-N first, then by N, alpha and rounds; repetitions of one point behind each other, by
+ * seed. Files come as a shell lists them, by their ids. */
 static int by_point(const void *a, const void *b)
 {
     const struct source *x = a, *y = b;
     if (x->method != y->method) return x->method < y->method ? -1 : 1;
     if (x->n != y->n) return x->n < y->n ? -1 : 1;
     if (x->alpha != y->alpha) return x->alpha < y->alpha ? -1 : 1;
+    int rest = strcmp(x->rounds, y->rounds);
+    if (rest == 0) rest = strcmp(x->family, y->family);
+    if (rest != 0) return rest;
     if (x->seed != y->seed) return x->seed < y->seed ? -1 : 1;
     return strcmp(x->path, y->path);
 }
@@ -229,34 +233,47 @@ static void fill_speedup(struct comparison *c, int file)
     free(curve);
 }
 
+/* The place of one number of one file: [COMPARE_RESAMPLES]. */
+static double *resamples_of(const struct comparison *c, enum resampled what, int file)
+{
+    size_t row = (size_t)what * (size_t)c->n_files + (size_t)file;
+    return c->resampled + row * COMPARE_RESAMPLES;
+}
+
 /* Every resample is drawn once and applied to all files. */
-static void fill_intervals(struct comparison *c, const struct metrics_prompt *all)
+static void resample(struct comparison *c, const struct metrics_prompt *all)
 {
     int64_t n = c->n_prompts;
-    size_t m = COMPARE_RESAMPLES, values = 2 * m * (size_t)c->n_files;
-    double *value = mem_calloc(values, sizeof *value);
     int32_t *times = mem_calloc((size_t)n, sizeof *times);
-    for (size_t i = 0; i < values; i++) value[i] = NAN;
-    for (size_t b = 0; b < m; b++) {
+    size_t values = (size_t)RESAMPLED_NUMBERS * (size_t)c->n_files * COMPARE_RESAMPLES;
+    c->resampled = mem_calloc(values, sizeof *c->resampled);
+    for (size_t b = 0; b < COMPARE_RESAMPLES; b++) {
         metrics_resample(RESAMPLE_SEED, (uint32_t)b, times, n);
         for (int f = 0; f < c->n_files; f++) {
-            const struct compare_row *row = &c->rows[f];
+            int ref = c->rows[f].reference, partner = c->rows[f].partner;
             const struct metrics_prompt *x = numbers_of(all, c, f);
-            double *score = value + 2 * m * (size_t)f, *kept = score + m;
-            if (row->reference >= 0)
-                score[b] =
-                    metrics_improvement_score(numbers_of(all, c, row->reference), x, n, times);
-            if (row->partner >= 0)
-                kept[b] = metrics_kept_share(numbers_of(all, c, row->partner), x, n, times);
+            resamples_of(c, RESAMPLED_SCORE, f)[b] =
+                ref < 0 ? NAN : metrics_improvement_score(numbers_of(all, c, ref), x, n, times);
+            resamples_of(c, RESAMPLED_KEPT, f)[b] =
+                partner < 0 ? NAN : metrics_kept_share(numbers_of(all, c, partner), x, n, times);
+            resamples_of(c, RESAMPLED_COMPUTE, f)[b] = metrics_total(x, n, times, AMOUNT_COMPUTE_S);
         }
     }
-    for (int f = 0; f < c->n_files; f++) {
-        double *score = value + 2 * m * (size_t)f;
-        c->rows[f].score_interval = metrics_interval(score, (int64_t)m);
-        c->rows[f].kept_interval = metrics_interval(score + m, (int64_t)m);
-    }
     free(times);
-    free(value);
+}
+
+static void fill_intervals(struct comparison *c)
+{
+    double *sorted = mem_calloc(COMPARE_RESAMPLES, sizeof *sorted);
+    for (int f = 0; f < c->n_files; f++) {
+        struct compare_row *row = &c->rows[f];
+        size_t bytes = COMPARE_RESAMPLES * sizeof *sorted;
+        memcpy(sorted, resamples_of(c, RESAMPLED_SCORE, f), bytes);
+        row->score_interval = metrics_interval(sorted, COMPARE_RESAMPLES);
+        memcpy(sorted, resamples_of(c, RESAMPLED_KEPT, f), bytes);
+        row->kept_interval = metrics_interval(sorted, COMPARE_RESAMPLES);
+    }
+    free(sorted);
 }
 
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
@@ -277,7 +294,8 @@ int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
     struct metrics_prompt *all = gather(c);
     for (int f = 0; f < c->n_files; f++) fill_row(c, all, f);
     for (int f = 0; f < c->n_files; f++) fill_speedup(c, f);
-    fill_intervals(c, all);
+    resample(c, all);
+    fill_intervals(c);
     free(all);
     return 0;
 }
@@ -290,5 +308,6 @@ void comparison_free(struct comparison *c)
     free(c->files);
     free(c->rows);
     free(c->prompt_index);
+    free(c->resampled);
     *c = (struct comparison){0};
 }

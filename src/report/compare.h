@@ -23,6 +23,14 @@ struct compare_row {
     double rank_hours;      /* of the whole file: all prompts, loading and idling */
 };
 
+/* What every resample of the prompts gives for every file; NaN: cannot be formed. */
+enum resampled {
+    RESAMPLED_SCORE,
+    RESAMPLED_KEPT,
+    RESAMPLED_COMPUTE, /* total[AMOUNT_COMPUTE_S] */
+    RESAMPLED_NUMBERS
+};
+
 struct left_out {
     int64_t prompt_index;
     int file;  /* the first that lacks it */
@@ -30,7 +38,8 @@ struct left_out {
 };
 
 struct comparison {
-    struct source *files;     /* owned [n_files], Best-of-N first, by N, alpha, seed */
+    struct source
+        *files; /* owned [n_files], Best-of-N first, by N, alpha, rounds, the rest, seed */
     struct compare_row *rows; /* owned [n_files] */
     int n_files;
     int64_t reference_n;   /* 0: no Best-of-N file */
@@ -40,6 +49,7 @@ struct comparison {
         struct left_out *items; /* owned */
         size_t n, cap;
     } left_out;
+    double *resampled; /* owned [RESAMPLED_NUMBERS][n_files][COMPARE_RESAMPLES] */
 };
 
 /* Read and compare.  reference_n 0: Best-of-120, else the largest there is.  -1 with *e: a file
@@ -48,3 +58,9 @@ struct comparison {
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e);
 void comparison_free(struct comparison *c);
+
+static inline double resampled_at(const struct comparison *c, enum resampled what, int file, int b)
+{
+    size_t row = (size_t)what * (size_t)c->n_files + (size_t)file;
+    return c->resampled[row * COMPARE_RESAMPLES + (size_t)b];
+}

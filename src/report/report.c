@@ -1,7 +1,9 @@
 #include "report/report.h"
 
 #include "base/json.h"
+#include "report/cells.h"
 #include "report/compare.h"
+#include "report/forms.h"
 #include "report/table.h"
 
 #include <math.h>
@@ -41,7 +43,7 @@ static void put_source(json_t *o, const struct source *s)
     char method[48];
     put(o, "path", json_string(s->path));
     put(o, "point_id", json_string(s->point_id));
-    put(o, "method", json_string(table_method(method, s)));
+    put(o, "method", json_string(cell_method(method, s)));
     put(o, "n", s->n ? json_integer(s->n) : json_null());
     put(o, "alpha", json_finite(s->alpha));
     put(o, "rounds", json_string(s->rounds));
@@ -79,10 +81,10 @@ static json_t *row_json(const struct comparison *c, int file)
     return o;
 }
 
-static json_t *comparison_json(const struct comparison *c)
+static json_t *comparison_json(const struct comparison *c, const struct averages *p)
 {
     json_t *o = json_object(), *files = json_array(), *compared = json_array(),
-           *left_out = json_array();
+           *left_out = json_array(), *points = json_array(), *missing = json_array();
     for (int f = 0; f < c->n_files; f++) json_array_append_new(files, row_json(c, f));
     for (int64_t i = 0; i < c->n_prompts; i++)
         json_array_append_new(compared, json_integer(c->prompt_index[i]));
@@ -94,27 +96,46 @@ static json_t *comparison_json(const struct comparison *c)
         put(one, "reason", json_string(l->why));
         json_array_append_new(left_out, one);
     }
+    for (int i = 0; i < p->n; i++) json_array_append_new(points, forms_point(c, &p->items[i]));
+    for (size_t i = 0; i < p->missing.n; i++) {
+        char text[4 * CELL];
+        json_array_append_new(missing,
+                              json_string(averages_missing_text(text, c, &p->missing.items[i])));
+    }
     put(o, "kind", json_string("report"));
     put(o, "reference_n", c->reference_n ? json_integer(c->reference_n) : json_null());
     put(o, "files", files);
+    put(o, "points", points);
+    put(o, "missing_points", missing);
     put(o, "prompts_compared", compared);
     put(o, "prompts_left_out", left_out);
     return o;
+}
+
+static void print(const struct comparison *c, const struct averages *p, bool json, FILE *out)
+{
+    if (!json) {
+        table_print(c, p, out);
+        return;
+    }
+    json_t *j = comparison_json(c, p);
+    json_dumpf(j, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(j);
 }
 
 int report(const char *const *paths, int n_paths, const struct report_options *o, FILE *out,
            struct err *e)
 {
     struct comparison c;
+    struct averages p = {0};
     int rc = comparison_make(&c, paths, n_paths, o->reference_n, e);
-    if (rc == 0 && o->json) {
-        json_t *j = comparison_json(&c);
-        json_dumpf(j, out, JSON_INDENT(2));
-        fputc('\n', out);
-        json_decref(j);
-    } else if (rc == 0) {
-        table_print(&c, out);
+    if (rc == 0) {
+        averages_make(&p, &c);
+        if (o->folder) rc = forms_write(&c, &p, o->folder, e);
+        if (rc == 0) print(&c, &p, o->json, out);
     }
+    averages_free(&p);
     comparison_free(&c);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* The verb report: result files side by side. */
+/* The verb report: result files side by side, for a person and as files (forms.h). */
 #pragma once
 
 #include "base/err.h"
@@ -9,9 +9,11 @@
 
 struct report_options {
     bool json;
+    const char *folder;  /* for report.csv, report.md and report.tex; NULL: none */
     int64_t reference_n; /* N of the Best-of-N file that has score 100; 0: 120, else the largest */
 };
 
-/* -1 with *e; nothing is written then. */
+/* -1 with *e: bad input, or the folder cannot be made; OUTPUT_UNWRITTEN (output.h) with *e. Nothing
+ * is printed then. */
 int report(const char *const *paths, int n_paths, const struct report_options *o, FILE *out,
            struct err *e);

@@ -113,6 +113,9 @@ static int read_job(struct source *s, const struct result *r, struct err *e)
                *id = trace_reader_attr(r->file, "point_id");
     const struct job *j = &r->job;
     snprintf(s->point_id, sizeof s->point_id, "%s", id ? id : "");
+    struct job any_seed = *j;
+    any_seed.seed = 0;
+    job_point_id(&any_seed, s->family);
     s->method = j->method;
     s->compat = j->compat;
     s->is_static = j->batching == BATCHING_STATIC;

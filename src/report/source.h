@@ -19,7 +19,8 @@ struct source_prompt {
 struct source {
     const char *path; /* borrowed */
     char point_id[HASH_HEX];
-    struct entries keys; /* owned: the job, "sampling.top_k" -> "50" */
+    char family[HASH_HEX]; /* the same for files that differ in nothing but the seed */
+    struct entries keys;   /* owned: the job, "sampling.top_k" -> "50" */
     enum method method;
     enum compat compat;
     bool is_static;         /* batching: static */

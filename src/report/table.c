@@ -1,66 +1,22 @@
 #include "report/table.h"
 
+#include "report/cells.h"
 #include "report/print.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
-#define MAX_NAMED 5 /* prompts that are left out and named; --json has them all */
-
-char *table_method(char out[48], const struct source *s)
-{
-    snprintf(out, 48, "%s%s%s", method_name(s->method), s->is_static ? ", static" : "",
-             s->compat == COMPAT_PAPER_CODE_2024 ? ", paper_code_2024" : "");
-    return out;
-}
-
-/* ---- cells: text that fits its column ---- */
-
-static char *number(char out[40], const char *fmt, double v) __attribute__((format(printf, 2, 0)));
-
-/* fmt is for one double; "-" for what cannot be formed. */
-static char *number(char out[40], const char *fmt, double v)
-{
-    if (isfinite(v))
-        snprintf(out, 40, fmt, v);
-    else
-        strcpy(out, "-");
-    return out;
-}
-
-static char *percent(char out[40], double share)
-{
-    return number(out, "%.1f %%", 100 * share);
-}
-
-static char *interval(char out[40], struct interval i, double scale)
-{
-    if (isfinite(i.low) && isfinite(i.high) && i.low < i.high)
-        snprintf(out, 40, "%.1f to %.1f", scale * i.low, scale * i.high);
-    else
-        out[0] = 0;
-    return out;
-}
-
-static char *speedup(char out[40], struct speedup s)
-{
-    static const char *const prefix[] = {"", "", ">= ", "<= "};
-    if (s.kind == SPEEDUP_NONE || !isfinite(s.value))
-        strcpy(out, "-");
-    else
-        snprintf(out, 40, "%s%.2f x", prefix[s.kind], s.value);
-    return out;
-}
+#define MAX_NAMED 5 /* prompts that are left out, points that are missing; --json has them all */
 
 /* ---- the three parts ---- */
 
 static void print_files(const struct comparison *c, FILE *out)
 {
     int wide = 9;
-    char text[48];
+    char text[CELL];
     for (int f = 0; f < c->n_files; f++) {
-        int w = (int)strlen(table_method(text, &c->files[f]));
+        int w = (int)strlen(cell_method(text, &c->files[f]));
         if (w > wide) wide = w;
     }
     fprintf(out, "\n   #  %-*s  %6s  %5s  %-12s  %4s  %s\n", wide, "method", "N", "alpha", "rounds",
@@ -68,11 +24,11 @@ static void print_files(const struct comparison *c, FILE *out)
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
         bool cuts = s->method == METHOD_SPECULATIVE_REJECTION && s->alpha > 0;
-        char n[24] = "auto", alpha[40] = "-";
-        if (s->n) snprintf(n, sizeof n, "%lld", (long long)s->n);
-        if (s->method == METHOD_SPECULATIVE_REJECTION) number(alpha, "%g", s->alpha);
-        fprintf(out, "%4d  %-*s  %6s  %5s  %-12s  %4llu  %s\n", f + 1, wide, table_method(text, s),
-                n, alpha, cuts ? s->rounds : "-", (unsigned long long)s->seed, s->path);
+        char n[CELL], alpha[CELL] = "-";
+        if (s->method == METHOD_SPECULATIVE_REJECTION) cell_number(alpha, "%g", s->alpha);
+        fprintf(out, "%4d  %-*s  %6s  %5s  %-12s  %4llu  %s\n", f + 1, wide, cell_method(text, s),
+                cell_n(n, s->n), alpha, cuts ? s->rounds : "-", (unsigned long long)s->seed,
+                s->path);
     }
 }
 
@@ -82,13 +38,14 @@ static void print_rewards(const struct comparison *c, FILE *out)
                  "   regret\n");
     for (int f = 0; f < c->n_files; f++) {
         const struct compare_row *r = &c->rows[f];
-        char a[40], b[40], d[40], g[40], h[40], i[40], j[40];
+        char a[CELL], b[CELL], d[CELL], g[CELL], h[CELL], i[CELL], j[CELL];
         bool unpaired = r->partner >= 0 && !r->is_paired;
         fprintf(out, "%4d  %11s  %6s %-16s %8s %-16s  %8s %8s\n", f + 1,
-                number(a, "%.4f", r->best_reward), number(b, "%.1f", r->score),
-                interval(d, r->score_interval, 1), percent(g, r->kept),
-                interval(h, r->kept_interval, 100), unpaired ? "unpaired" : percent(i, r->survival),
-                number(j, "%.4f", r->regret));
+                cell_number(a, "%.4f", r->best_reward), cell_number(b, "%.1f", r->score),
+                cell_interval(d, "%.1f", r->score_interval, 1), cell_percent(g, r->kept),
+                cell_interval(h, "%.1f", r->kept_interval, 100),
+                unpaired ? "unpaired" : cell_percent(i, r->survival),
+                cell_number(j, "%.4f", r->regret));
     }
 }
 
@@ -99,15 +56,34 @@ static void print_costs(const struct comparison *c, FILE *out)
     for (int f = 0; f < c->n_files; f++) {
         const struct compare_row *r = &c->rows[f];
         const double *share = r->partner_share;
-        char a[40], b[40], d[40], g[40], h[40], t[3][24];
+        char a[CELL], b[CELL], d[CELL], g[CELL], h[CELL], t[3][24];
         fprintf(out, "%4d  %6.2f  %9s  %6s  %9s  %6s  %9s  %7s  %9s  %10s\n", f + 1, r->rounds,
                 format_count(t[0], r->total[AMOUNT_TOKENS_GENERATED]),
-                number(a, "%.0f %%", 100 * share[AMOUNT_TOKENS_GENERATED]),
+                cell_number(a, "%.0f %%", 100 * share[AMOUNT_TOKENS_GENERATED]),
                 format_count(t[1], r->total[AMOUNT_TOKENS_SCORED]),
-                number(b, "%.0f %%", 100 * share[AMOUNT_TOKENS_SCORED]),
+                cell_number(b, "%.0f %%", 100 * share[AMOUNT_TOKENS_SCORED]),
                 format_seconds(t[2], r->total[AMOUNT_WALL_S]),
-                number(d, "%.3g", r->relative_compute), speedup(g, r->speedup),
-                number(h, "%.3g", r->rank_hours));
+                cell_number(d, "%.3g", r->relative_compute), cell_speedup(g, r->speedup),
+                cell_number(h, "%.3g", r->rank_hours));
+    }
+}
+
+/* Means over the seeds, with the intervals that the parts above have no room for. */
+static void print_points(const struct averages *p, FILE *out)
+{
+    fprintf(out, "\n  files  seeds  improvement (95 %%)        compute (95 %%)             speedup "
+                 "(95 %%)\n");
+    for (int i = 0; i < p->n; i++) {
+        const struct average *x = &p->items[i];
+        char files[24], a[CELL], b[CELL], d[CELL], g[CELL], h[CELL], j[CELL];
+        snprintf(files, sizeof files, "%d", x->first + 1);
+        if (x->n_files > 1)
+            snprintf(files, sizeof files, "%d-%d", x->first + 1, x->first + x->n_files);
+        fprintf(out, "%7s  %5d  %6s %-16s  %8s %-16s  %11s %s\n", files, x->n_files,
+                cell_number(a, "%.1f", x->score), cell_interval(b, "%.1f", x->score_interval, 1),
+                cell_number(d, "%.3g", x->relative_compute),
+                cell_interval(g, "%.3g", x->compute_interval, 1), cell_speedup(h, x->speedup),
+                cell_speedup_interval(j, x->speedup_low, x->speedup_high));
     }
 }
 
@@ -119,7 +95,7 @@ static const char *key(const struct comparison *c, const char *name)
     return x ? x->text : "?";
 }
 
-static void print_head(const struct comparison *c, FILE *out)
+void table_head(const struct comparison *c, FILE *out)
 {
     print_field(out, "generator", "%s", key(c, "generator.id"));
     print_field(out, "reward model", "%s", key(c, "reward.id"));
@@ -138,6 +114,19 @@ static void print_head(const struct comparison *c, FILE *out)
     }
     if (c->left_out.n > MAX_NAMED)
         print_field(out, "", "and %zu more (--json names all)", c->left_out.n - MAX_NAMED);
+}
+
+static void print_missing(const struct comparison *c, const struct averages *p, FILE *out)
+{
+    if (p->missing.n > 0)
+        print_field(out, "missing points", "%zu of the product of N, alpha, rounds and seeds",
+                    p->missing.n);
+    for (size_t i = 0; i < p->missing.n && i < MAX_NAMED; i++) {
+        char text[4 * CELL];
+        print_field(out, "", "%s", averages_missing_text(text, c, &p->missing.items[i]));
+    }
+    if (p->missing.n > MAX_NAMED)
+        print_field(out, "", "and %zu more (--json and -o name all)", p->missing.n - MAX_NAMED);
 }
 
 /* What a careful reader must know before believing a row. */
@@ -178,10 +167,24 @@ static void note_baselines(const struct comparison *c, int file, struct notes *t
              r->partner + 1);
 }
 
+/* Points that a table calls the same are not one. */
+static void note_difference(const struct comparison *c, int file, struct notes *to)
+{
+    for (int other = 0; other < file; other++) {
+        const struct entry *one = averages_differ(c, other, file);
+        if (!one) continue;
+        const struct entry *mine = entries_find(&c->files[file].keys, one->key);
+        note(to, file, "not the same point as file %d: %s is '%.80s' there, '%.80s' here",
+             other + 1, one->key, one->text, mine ? mine->text : "");
+        return;
+    }
+}
+
 static void note_file(const struct comparison *c, int file, struct notes *to)
 {
     const struct source *s = &c->files[file];
     const struct compare_row *r = &c->rows[file];
+    note_difference(c, file, to);
     note_baselines(c, file, to);
     if (s->only_answers && (r->reference == file || r->partner == file))
         note(to, file,
@@ -200,7 +203,13 @@ static void note_file(const struct comparison *c, int file, struct notes *to)
              r->reference + 1, s->machine, c->files[r->reference].machine);
 }
 
-static void print_legend(const struct comparison *c, FILE *out)
+void table_notes(const struct comparison *c, FILE *out)
+{
+    struct notes notes = {.out = out};
+    for (int f = 0; f < c->n_files; f++) note_file(c, f, &notes);
+}
+
+void table_legend(const struct comparison *c, FILE *out)
 {
     print_field(out, "best reward", "mean over the prompts of the answer's reward");
     print_field(out, "improvement",
@@ -227,19 +236,22 @@ static void print_legend(const struct comparison *c, FILE *out)
                 "what Best-of-N costs to reach the same score, over what this cost; along the "
                 "measured Best-of-N files.  >=: no Best-of-N here reached the score.  <=: even the "
                 "cheapest here exceeds it");
+    print_field(out, "files, seeds",
+                "last part: files that differ in their seed alone are one point; means over them");
     print_field(out, "rank-hours", "of the whole file, all prompts, loading and idling included");
 }
 
-void table_print(const struct comparison *c, FILE *out)
+void table_print(const struct comparison *c, const struct averages *p, FILE *out)
 {
-    print_head(c, out);
+    table_head(c, out);
+    print_missing(c, p, out);
     print_files(c, out);
     print_rewards(c, out);
     print_costs(c, out);
-    struct notes notes = {.out = out};
-    for (int f = 0; f < c->n_files; f++) note_file(c, f, &notes);
+    print_points(p, out);
+    table_notes(c, out);
     fputc('\n', out);
-    print_legend(c, out);
+    table_legend(c, out);
     fprintf(out, "\nLook inside a file: specrej inspect %s   (--prompt %lld: one prompt's story)\n",
             c->files[c->n_files - 1].path, (long long)c->prompt_index[0]);
 }

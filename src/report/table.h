@@ -1,12 +1,14 @@
 /* A comparison for a person: a table in three parts of at most 100 columns, one row per file in
- * each, what is missing or doubtful, and what the columns mean. */
+ * each, and one over seeds; what is missing or doubtful, and what the columns mean. */
 #pragma once
 
-#include "report/compare.h"
+#include "report/averages.h"
 
 #include <stdio.h>
 
-void table_print(const struct comparison *c, FILE *out);
+void table_print(const struct comparison *c, const struct averages *p, FILE *out);
 
-/* "best_of_n", "best_of_n, static", ... into out[48]. */
-char *table_method(char out[48], const struct source *s);
+/* Pieces of it: what is compared, what a careful reader must know of the files, the columns. */
+void table_head(const struct comparison *c, FILE *out);
+void table_notes(const struct comparison *c, FILE *out);
+void table_legend(const struct comparison *c, FILE *out);

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ref/temp.h"
-#include "report/compare.h"
+#include "report/averages.h"
 #include "report/report.h"
 #include "trace/writer.h"
 
@@ -383,6 +383,155 @@ static void test_refused(void **state)
     refused(p, 0, "no prompt in it yet");
 }
 
+/* ---- averages over seeds ---- */
+
+static const struct fake all_kept[] = {{1, {1, 3, 5, NAN}, 0, PROMPT_OK, NULL},
+                                       {2, {0, 4, 0, 4}, 0, PROMPT_OK, NULL},
+                                       {7, {2, 2, 2, 2}, 0, PROMPT_OK, NULL}};
+
+/* Best-of-4 and rejection, two seeds each; the second seed's rejection loses nothing. */
+static void add_two_seeds(struct place *p)
+{
+    struct fake_file b = bon, s = sr, first = sr;
+    first.sets = "n=4";
+    b.name = "bon9.h5", b.sets = "method=best_of_n;n=4;seed=9", b.wall_s = 16;
+    s.name = "sr9.h5", s.sets = "n=4;seed=9", s.wall_s = 6;
+    s.prompts = all_kept, s.n_prompts = 3;
+    add_file(p, &s);
+    add_file(p, &b);
+    add_file(p, &first);
+    add_file(p, &bon);
+}
+
+static void test_averages(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct averages a;
+    add_two_seeds(p);
+    compare(&c, p, 0);
+    averages_make(&a, &c);
+    assert_int_equal(a.n, 2);
+    assert_int_equal(a.missing.n, 0);
+    const struct average *x = &a.items[1];
+    assert_int_equal(x->first, 2);
+    assert_int_equal(x->n_files, 2);
+    near(x->score, (75.0 + 100) / 2);
+    near(x->kept, (0.5 + 1) / 2);
+    near(x->regret, (2.0 / 3 + 0) / 2);
+    near(x->survival, (2.0 / 3 + 1) / 2);
+    near(x->total[AMOUNT_WALL_S], (6 + 18) / 2.0);
+    near(x->relative_compute, (6 + 18) / (24.0 + 48)); /* not the mean of 1/4 and 3/8 */
+    assert_int_equal(x->speedup.kind, SPEEDUP_AT_MOST);
+    near(x->speedup.value, 3);
+    near(a.items[0].speedup.value, 1);
+    near(x->compute_interval.low, 1.0 / 3); /* all prompts take as long */
+    near(x->compute_interval.high, 1.0 / 3);
+    assert_int_equal(x->speedup_low.kind, SPEEDUP_AT_MOST);
+    near(x->speedup_high.value, 3);
+    averages_free(&a);
+    comparison_free(&c);
+}
+
+static struct metrics_prompt *numbers(const struct comparison *c, int file)
+{
+    struct metrics_prompt *m = mem_calloc((size_t)c->n_prompts, sizeof *m);
+    for (int64_t i = 0; i < c->n_prompts; i++)
+        m[i] = source_find(&c->files[file], c->prompt_index[i])->numbers;
+    return m;
+}
+
+/* The same resamples by hand: every prompt with both its seeds. */
+static void test_resamples(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct averages a;
+    int32_t times[3];
+    double *mean = mem_calloc(COMPARE_RESAMPLES, sizeof *mean);
+    add_two_seeds(p);
+    compare(&c, p, 0);
+    averages_make(&a, &c);
+    struct metrics_prompt *file[4];
+    for (int f = 0; f < 4; f++) file[f] = numbers(&c, f);
+    for (uint32_t b = 0; b < COMPARE_RESAMPLES; b++) {
+        metrics_resample(20541, b, times, 3);
+        mean[b] = (metrics_improvement_score(file[0], file[2], 3, times) +
+                   metrics_improvement_score(file[1], file[3], 3, times)) /
+                  2;
+    }
+    struct interval want = metrics_interval(mean, COMPARE_RESAMPLES);
+    near(a.items[1].score_interval.low, want.low);
+    near(a.items[1].score_interval.high, want.high);
+    assert_true(want.low < want.high);
+    for (int f = 0; f < 4; f++) free(file[f]);
+    averages_free(&a);
+    comparison_free(&c);
+    free(mean);
+}
+
+/* A speedup's limits are bounds where too many resamples lie beyond the curve: here Best-of-2 is as
+ * good as rejection on two of three prompts. */
+static void test_speedup_limits(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct averages a;
+    struct fake_file half = bon;
+    half.name = "half.h5", half.sets = "method=best_of_n;n=2", half.n = 2, half.wall_s = 4;
+    add_file(p, &half);
+    add_file(p, &bon);
+    add_file(p, &sr);
+    compare(&c, p, 4);
+    averages_make(&a, &c);
+    assert_int_equal(a.n, 3);
+    const struct average *x = &a.items[2];
+    near(x->speedup.value, 2); /* Best-of-2's score for half of its time */
+    assert_int_equal(x->speedup_low.kind, SPEEDUP_EQUAL);
+    near(x->speedup_low.value, 2);
+    near(x->speedup_high.value, 2);
+    near(x->score_interval.low, c.rows[2].score_interval.low);
+    near(x->score_interval.high, c.rows[2].score_interval.high);
+    averages_free(&a);
+    comparison_free(&c);
+}
+
+static void test_missing(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct averages a;
+    struct fake_file b = sr, d = sr, other = sr;
+    b.name = "b.h5", b.sets = "n=4;alpha=0.25;seed=9";
+    d.name = "d.h5", d.sets = "n=4;alpha=0.5";
+    other.name = "other.h5", other.sets = "n=4;alpha=0.5;budget_tokens=4096";
+    add_file(p, &bon);
+    add_file(p, &b);
+    add_file(p, &d);
+    compare(&c, p, 0);
+    averages_make(&a, &c);
+    static const char *const want[] = {
+        "best_of_n, N 4, seed 9", "speculative_rejection, N 4, alpha 0.25, rounds memory, seed 0",
+        "speculative_rejection, N 4, alpha 0.5, rounds memory, seed 9"};
+    char text[4 * CELL];
+    assert_int_equal(a.missing.n, 3);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(averages_missing_text(text, &c, &a.missing.items[i]), want[i]);
+    averages_free(&a);
+    comparison_free(&c);
+    /* What differs in more than the seed is no repetition, and the table says in what. */
+    add_file(p, &other);
+    compare(&c, p, 0);
+    averages_make(&a, &c);
+    assert_int_equal(a.n, 4);
+    const struct entry *one = averages_differ(&c, 2, 3);
+    assert_non_null(one);
+    assert_string_equal(one->key, "budget_tokens");
+    assert_null(averages_differ(&c, 0, 3));
+    averages_free(&a);
+    comparison_free(&c);
+}
+
 /* ---- printed forms ---- */
 
 static char *printed(const struct place *p, bool json)
@@ -442,13 +591,54 @@ static void test_json(void **state)
     free(text);
 }
 
+/* Every form has every point; the numbers of csv are those of the averages. */
+static void test_forms(void **state)
+{
+    struct place *p = *state;
+    char *text = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    struct report_options o = {.json = true, .folder = p->folder};
+    add_two_seeds(p);
+    FILE *out = open_memstream(&text, &n);
+    if (report((const char *const *)p->paths, p->n_paths, &o, out, &e) < 0) fail_msg("%s", e.text);
+    fclose(out);
+    free(text);
+    char *csv = temp_read(p->folder, "report.csv", &n), *md = temp_read(p->folder, "report.md", &n),
+         *tex = temp_read(p->folder, "report.tex", &n);
+    assert_non_null(strstr(csv, "method,n,alpha,rounds,seeds,prompts,best_reward,improvement_score,"
+                                "improvement_score_low,improvement_score_high,"));
+    assert_non_null(strstr(csv, "\r\nbest_of_n,4,,,0 9,3,"));
+    const char *row = strstr(csv, "\r\nspeculative_rejection,4,0.5,memory,0 9,3,3.333333");
+    assert_non_null(row);
+    assert_non_null(strstr(row, ",87.5,"));
+    assert_non_null(strstr(row, ",at_most,"));
+    assert_non_null(
+        strstr(md, "| speculative\\_rejection | 4 | 0.5 | memory | 2 | 3.3333 | 87.5 ("));
+    assert_non_null(strstr(md, "2. `"));
+    assert_non_null(
+        strstr(tex, "\nspeculative\\_rejection & 4 & 0.5 & memory & 2 & 3.3333 & 87.5 ("));
+    assert_non_null(strstr(tex, "$\\leq$3.00$\\times$ ($\\leq$3.00 to 3.00) \\\\\n"));
+    free(csv);
+    free(md);
+    free(tex);
+    o.folder = p->paths[0]; /* a file */
+    out = open_memstream(&text, &n);
+    assert_true(report((const char *const *)p->paths, p->n_paths, &o, out, &e) < 0);
+    fclose(out);
+    assert_int_equal(n, 0);
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_numbers),   TEST(test_left_out), TEST(test_one_prompt),
-        TEST(test_baselines), TEST(test_unpaired), TEST(test_only_answers),
-        TEST(test_refused),   TEST(test_table),    TEST(test_json),
+        TEST(test_numbers),        TEST(test_left_out), TEST(test_one_prompt),
+        TEST(test_baselines),      TEST(test_unpaired), TEST(test_only_answers),
+        TEST(test_refused),        TEST(test_averages), TEST(test_resamples),
+        TEST(test_speedup_limits), TEST(test_missing),  TEST(test_table),
+        TEST(test_json),           TEST(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
