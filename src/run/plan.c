@@ -13,6 +13,7 @@
 #define SAMPLES      24  /* prompts of a point that are counted one by one */
 #define MARGIN_KNOWN 1.5 /* of the time limit, where lengths and efficiency were measured */
 #define MARGIN_ELSE  2.0
+#define MPI_BYTES    12e6 /* what a rank has besides: Open MPI 4.1 on one node */
 #define LIMIT_STEP_S 300
 
 /* ---- what was asked ---- */
@@ -118,6 +119,20 @@ static struct point_setup setup_of(const struct plan *p)
                                 .most_samples = SAMPLES};
 }
 
+/* Kept KV that does not fit is dropped and computed again. */
+static void check_reward_pool(struct plan *p, const struct plan_point *x)
+{
+    const struct work *w = &x->mean_work;
+    double texts = (double)(w->peak_pages * PAGE_TOKENS) * p->inputs.text_ratio;
+    bool keeps = x->job->reward.cache == CACHE_DEVICE && w->rounds > 1 && x->memory.kv[1] > 0;
+    if (!keeps || texts <= (double)x->memory.reward_tokens) return;
+    notes_add(&p->notes, NOTE_WARNING,
+              "%s: the reward model's pool holds %lld tokens, the candidates have up to %.0f: what "
+              "does not fit is read again, which is not in the times; lower budget_tokens or set "
+              "reward.cache: host",
+              x->id, (long long)x->memory.reward_tokens, texts);
+}
+
 static void plan_point(struct plan *p, const struct options *o, const struct job *j)
 {
     struct err e = {{0}};
@@ -141,6 +156,7 @@ static void plan_point(struct plan *p, const struct options *o, const struct job
         point_free(point);
         return;
     }
+    check_reward_pool(p, point);
     p->n_points++;
 }
 
@@ -200,7 +216,7 @@ static void assume_in_general(struct plan *p)
               "start: weights are read once and sent to the other groups over the network");
 }
 
-/* Resident bytes of this process: the libraries and texts that every rank has. */
+/* Resident bytes of this process: the libraries, tokenizers and prompts that every rank has. */
 static double resident_bytes(void)
 {
     FILE *f = fopen("/proc/self/status", "r");
@@ -239,7 +255,6 @@ static void suggest(struct plan *p)
 static void make(struct plan *p, const struct options *o)
 {
     p->points = mem_calloc((size_t)p->sweep.n_points, sizeof *p->points);
-    p->program_bytes = resident_bytes();
     int64_t chosen = 0;
     for (int64_t i = 0; i < p->sweep.n_points; i++) {
         char id[HASH_HEX];
@@ -257,6 +272,7 @@ static void make(struct plan *p, const struct options *o)
                   "no point of this sweep has that id; specrej sweep lists them");
     check_room(p);
     if (p->n_points == 0) return;
+    p->program_bytes = resident_bytes() + MPI_BYTES;
     assume_in_general(p);
     suggest(p);
     struct point_setup s = setup_of(p);

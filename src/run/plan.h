@@ -37,7 +37,7 @@ struct plan {
     struct plan_point *points; /* owned [n_points] */
     int64_t n_points;
     struct scale scale;   /* of the first point */
-    double program_bytes; /* of a process before it has any model */
+    double program_bytes; /* host memory of a rank besides its models */
     char submit[4600];    /* a command line */
 };
 

@@ -106,6 +106,13 @@ static double ratio_of(const struct worker *w, const struct inputs *in)
     return from > 0 && to > 0 ? to / from : 1;
 }
 
+static int32_t foreign_id(const struct prompt_input *p, int64_t V)
+{
+    for (int64_t i = 0; i < p->n_ids; i++)
+        if (p->ids[i] < 0 || p->ids[i] >= V) return p->ids[i] < 0 ? 0 : p->ids[i];
+    return -1;
+}
+
 static void take_tokens(struct plan_inputs *in, const struct inputs *read)
 {
     in->n = read->n;
@@ -116,6 +123,7 @@ static void take_tokens(struct plan_inputs *in, const struct inputs *read)
         bool self = in->worker.reward_is_self;
         in->prompts[i] =
             (struct plan_prompt){.index = p->index,
+                                 .foreign_id = foreign_id(p, in->worker.generator.arch.V),
                                  .tokens = p->n_ids,
                                  .reward_tokens = self ? 0 : p->n_reward_ids + p->n_closing_ids};
     }
@@ -139,6 +147,7 @@ static int guess_tokens(struct plan_inputs *in, struct plan_notes *notes, struct
         in->lengths_guessed |= p->n_messages > 0;
         in->prompts[i] =
             (struct plan_prompt){.index = p->index,
+                                 .foreign_id = -1,
                                  .tokens = tokens,
                                  .reward_tokens = in->worker.reward_is_self ? 0 : tokens};
     }
@@ -165,7 +174,7 @@ static void judge_lengths(struct plan_inputs *in)
     int64_t *fitting = mem_calloc((size_t)in->n, sizeof *fitting), n = 0;
     for (int64_t i = 0; i < in->n; i++) {
         struct plan_prompt *p = &in->prompts[i];
-        p->fits = p->tokens > 0 && p->tokens <= room &&
+        p->fits = p->foreign_id < 0 && p->tokens > 0 && p->tokens <= room &&
                   (w->reward_is_self || p->reward_tokens <= w->reward.arch.max_positions);
         if (p->fits) fitting[n++] = p->tokens;
     }
@@ -186,26 +195,39 @@ static const struct plan_prompt *first_skipped(const struct plan_inputs *in)
     return NULL;
 }
 
-/* A prompt that is too long ends the job, or is skipped. */
-static void report_skipped(const struct plan_inputs *in, struct plan_notes *notes)
+static void describe_skipped(const struct plan_inputs *in, const struct plan_prompt *p,
+                             struct err *e)
 {
     const struct job *j = in->worker.job;
+    const struct arch *a = &in->worker.generator.arch;
+    if (p->foreign_id >= 0)
+        err_set(e, "%.200s: row %lld has id %d, outside the generator's vocabulary of %lld",
+                j->dataset.path, (long long)p->index, p->foreign_id, (long long)a->V);
+    else
+        err_set(e,
+                "%.200s: row %lld has %lld tokens (%lld for the reward model), beyond the context "
+                "of %lld less sampling.max_new_tokens %lld",
+                j->dataset.path, (long long)p->index, (long long)p->tokens,
+                (long long)p->reward_tokens, (long long)a->max_positions,
+                (long long)j->sampling.max_new_tokens);
+}
+
+/* A prompt that cannot be run ends the job, or is skipped. */
+static void report_skipped(const struct plan_inputs *in, struct plan_notes *notes)
+{
     const struct plan_prompt *p = first_skipped(in);
     struct err e;
     if (!p) return;
-    err_set(&e,
-            "%.200s: row %lld has %lld tokens (%lld for the reward model): beyond the context of "
-            "%lld less sampling.max_new_tokens %lld; so are %lld of %lld prompts",
-            j->dataset.path, (long long)p->index, (long long)p->tokens, (long long)p->reward_tokens,
-            (long long)in->worker.generator.arch.max_positions,
-            (long long)j->sampling.max_new_tokens, (long long)in->n_skipped, (long long)in->n);
-    if (in->n_skipped == in->n || j->on_prompt_error == ON_PROMPT_ERROR_STOP)
-        notes_problem(
-            notes, &e,
-            "lower sampling.max_new_tokens, leave those rows out, or set on_prompt_error: "
-            "skip");
+    describe_skipped(in, p, &e);
+    if (in->n_skipped == in->n || in->worker.job->on_prompt_error == ON_PROMPT_ERROR_STOP)
+        notes_add(notes, NOTE_PROBLEM,
+                  "%s; of %lld prompts %lld cannot be run: %s, or leave such rows out", e.text,
+                  (long long)in->n, (long long)in->n_skipped,
+                  p->foreign_id >= 0 ? "give the generator's own ids"
+                                     : "lower sampling.max_new_tokens");
     else
-        notes_add(notes, NOTE_WARNING, "%s: they will be skipped", e.text);
+        notes_add(notes, NOTE_WARNING, "%s; of %lld prompts %lld will be skipped", e.text,
+                  (long long)in->n, (long long)in->n_skipped);
 }
 
 static void read_prompts(struct plan_inputs *in, struct plan_notes *notes)

@@ -17,7 +17,8 @@ struct plan_model {
 
 struct plan_prompt {
     int64_t index, tokens, reward_tokens; /* reward_tokens: closing included; 0 for self */
-    bool fits;                            /* into both contexts */
+    int32_t foreign_id;                   /* one outside the generator's vocabulary, -1: none */
+    bool fits;                            /* into both contexts, and no foreign id */
 };
 
 struct plan_inputs {

@@ -77,6 +77,7 @@ static int divide(struct worker *w, struct planned_device *d, const struct hardw
             (double)memory_pool_pages(w, &fitting, p.budget_pages) * (double)p.generator_page_bytes;
     m->kv[1] = (double)p.reward_pages * (double)p.reward_page_bytes;
     m->budget_tokens = p.budget_pages * PAGE_TOKENS;
+    m->reward_tokens = p.reward_pages * PAGE_TOKENS;
     m->taken = m->weights[0] + m->weights[1] + m->workspace + m->kv[0] + m->kv[1];
     return 0;
 }

@@ -9,7 +9,7 @@
 
 struct point_memory { /* bytes of a rank */
     double device, weights[2], workspace, kv[2], taken;
-    int64_t budget_tokens;
+    int64_t budget_tokens, reward_tokens; /* reward_tokens: of the reward model's pool */
 };
 
 struct plan_point {

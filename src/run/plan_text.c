@@ -99,7 +99,7 @@ static void print_memory(const char *title, const struct point_memory *m, FILE *
 static void print_budget(const struct plan *p, FILE *out)
 {
     const struct plan_point *x = &p->points[0];
-    fprintf(out, "  the process itself, without models: %s (measured: this one)\n",
+    fprintf(out, "  beside it    %10s   the process: libraries, texts (measured: this one), MPI\n",
             bytes_text(p->program_bytes).s);
     fprintf(out,
             "  budget_tokens %lld a prompt; the largest n of which all reach min_round_tokens: "
@@ -112,7 +112,8 @@ static void print_budget(const struct plan *p, FILE *out)
 static void print_points(const struct plan *p, FILE *out)
 {
     double sum = 0, floor = 0;
-    fprintf(out, "\nPoints: a prompt on average, and the job on %lld ranks\n", (long long)p->ranks);
+    fprintf(out, "\nPoints: a prompt on average, and the job on %lld rank%s\n", (long long)p->ranks,
+            p->ranks == 1 ? "" : "s");
     fprintf(out, "  %-12s  %-21s %6s %5s %6s  %9s %9s %9s %9s %9s %9s\n", "point", "method", "N",
             "alpha", "rounds", "tokens", "scored", "floor", "expected", "job floor", "job");
     for (int64_t i = 0; i < p->n_points; i++) {

@@ -92,9 +92,11 @@ refused "no memory for KV pages" job.yaml "${small[@]}" --memory 0.001
 refused "3 ranks are no multiple of parallel.tensor 2" job.yaml "${small[@]}" --set parallel.tensor=2 --ranks 3
 refused "tensor = 8 does not divide" job.yaml "${small[@]}" --set parallel.tensor=8
 
-long=$(seq -s ", " 4 150)
+long=$(seq -s ", " 4 120)
 printf '{"prompt_ids": [5, 6]}\n{"prompt_ids": [%s, %s]}\n' "$long" "$long" >long.jsonl
-refused "long.jsonl: row 1 has 294 tokens.*context of 64.*1 of 2 prompts; lower" job.yaml "${small[@]}" \
+echo '{"prompt_ids": [5, 160]}' >foreign.jsonl
+refused "foreign.jsonl: row 0 has id 160, outside .* vocabulary of 131" job.yaml "${small[@]}" --set dataset.path=foreign.jsonl
+refused "long.jsonl: row 1 has 234 tokens.*context of 64.*of 2 prompts 1 cannot.*lower" job.yaml "${small[@]}" \
     --set dataset.path=long.jsonl --set on_prompt_error=stop
 planned skips.json job.yaml "${small[@]}" --set dataset.path=long.jsonl
 check skips skips.json
