@@ -1,6 +1,7 @@
 /* The launchers: what host code of the CUDA backend calls.  Each enqueues on `stream`, reads and
- * writes device memory only, allocates nothing, and returns cudaGetLastError(); a launch's grid
- * depends on the arguments given here alone, so that every launcher can be recorded in a graph.
+ * writes device memory only (but for k_kv_pages), allocates nothing, and returns
+ * cudaGetLastError(); a launch's grid depends on the arguments given here alone, so that every
+ * launcher can be recorded in a graph.
  *
  * Shape letters are those of backend/backend.h, as are the meaning of each op and the promise that
  * a row's bits depend on that row alone.  `act` buffers hold numbers of `enum dtype act`; every sum
@@ -80,6 +81,19 @@ cudaError_t k_rope_kv_write(void *qkv, void *kv_layer, enum dtype act, struct k_
 /* ---- kv_copy.cu: a page, all layers; layers lie layer_bytes apart ---- */
 cudaError_t k_kv_copy(void *kv, int64_t L, size_t layer_bytes, size_t page_bytes, int32_t dst,
                       int32_t src, cudaStream_t stream);
+
+/* ---- kv_pages.cu: pages to or from memory where each lies in one piece ---- */
+/* Layers [first_layer, first_layer + n_layers) of a pool. */
+struct k_kv_layers {
+    void *data;                     /* of the pool's first layer */
+    size_t layer_bytes, page_bytes; /* as of k_kv_copy */
+    int64_t first_layer, n_layers;
+};
+/* places [n], itself device memory: of the device, or pinned memory of the host, which the device
+ * reads and writes by the same address; on 16 bytes.  most_blocks: for each layer; few where the
+ * way is narrow. */
+cudaError_t k_kv_pages(struct k_kv_layers kv, const struct kv_place *places, int64_t n,
+                       bool to_flat, int64_t most_blocks, cudaStream_t stream);
 
 /* ---- sum_ranks.cu: x [n] = parts [P, n] summed in rank order ---- */
 cudaError_t k_sum_ranks(float *x, const float *parts, int P, int64_t n, cudaStream_t stream);

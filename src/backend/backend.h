@@ -45,6 +45,13 @@ struct kv_shape {
 };
 struct kv_pool; /* opaque */
 
+/* A page that leaves for, or arrives from, a rank of b->shard. */
+struct kv_move {
+    int32_t page;
+    int peer;
+    bool arrives;
+};
+
 /* One sequence of a step.  Its tokens: the shared prefix at positions [0, prefix_len), then own
  * tokens from prefix_len on, each part in pages of its own, so that a prompt's pages are shared
  * whatever its length. */
@@ -95,6 +102,8 @@ struct sample_params {
 struct backend {
     const struct backend_ops *ops;
     struct comm *tensor; /* borrowed: ranks of the group */
+    struct comm *shard;  /* borrowed: ranks of all groups with this rank's shard; NULL: no pages
+                            move between groups */
     void *impl;
     enum dtype dtype;      /* how weights are stored */
     enum dtype activation; /* of `act` buffers */
@@ -120,6 +129,10 @@ struct backend_ops {
     void (*free)(struct backend *b, void *p);
     void (*upload)(struct backend *b, void *dst, const void *host, size_t bytes);
     void (*download)(struct backend *b, void *host, const void *src, size_t bytes);
+    /* Memory of the host that pages go to and come from without a wait (pinned); NULL without
+     * memory.  host_free waits for what uses it. */
+    void *(*host_alloc)(struct backend *b, size_t bytes);
+    void (*host_free)(struct backend *b, void *p); /* accepts NULL */
     /* Bytes that may still be taken on this device by this rank (free memory, cgroup and Slurm
      * limits, divided by the ranks that share it). */
     size_t (*free_bytes)(struct backend *b);
@@ -206,8 +219,20 @@ struct backend_ops {
                       const struct attention_params *p);
     void (*kv_copy)(struct backend *b, struct kv_pool *kv, int32_t dst,
                     int32_t src); /* a page, all layers */
-    void (*kv_read)(struct backend *b, const struct kv_pool *kv, int32_t page, void *host);
-    void (*kv_write)(struct backend *b, struct kv_pool *kv, int32_t page, const void *host);
+    /* n pages to the host and back, all layers, in an order within a page that is the backend's
+     * own.  Both may run later: until an op that waits, the memory is not the caller's.  What
+     * kv_write brings arrives layer by layer beside the ops that follow; each waits for the layers
+     * that it needs.  places: memory of host_alloc, kv_page_bytes each; borrowed until the op
+     * returns. */
+    void (*kv_read)(struct backend *b, struct kv_pool *kv, const struct kv_place *places,
+                    int64_t n);
+    void (*kv_write)(struct backend *b, struct kv_pool *kv, const struct kv_place *places,
+                     int64_t n);
+    /* Pages between ranks of b->shard, all layers, all at once, without a wait on a device.
+     * Collective over the ranks that the moves name: each lists its own moves of one order that
+     * all agree on.  moves: borrowed until the op returns. */
+    void (*kv_exchange)(struct backend *b, struct kv_pool *kv, const struct kv_move *moves,
+                        int64_t n);
 
     /* ---- across the group's ranks (collective) ---- */
     void (*sum_ranks)(struct backend *b, float *x, int64_t n); /* rank order */
@@ -237,12 +262,14 @@ struct backend_config {
     bool reproducible; /* false: sums across ranks in the order that the library likes */
 };
 
-/* Collective over world, of which `tensor` (borrowed for the backend's life) is this rank's group.
+/* Collective over world, of which `tensor` is this rank's group and `shard` the ranks of all groups
+ * with its shard, where pages will move between groups, else NULL (both borrowed for the backend's
+ * life).
  * DEVICE_AUTO takes cuda where every rank of the world has a usable device, else cpu.  The CUDA
  * backend is libspecrej_cuda.so beside the program, or the file that $SPECREJ_CUDA_BACKEND names.
  * NULL with *e, which may differ between ranks. */
 struct backend *backend_open(const struct backend_config *c, struct comm *world,
-                             struct comm *tensor, struct err *e);
+                             struct comm *tensor, struct comm *shard, struct err *e);
 
 /* The CPU backend (cpu/cpu.c).  tensor: borrowed for its life; threads: OpenMP threads of this rank
  * (0: from the environment or the CPUs this process may use); dtype: NONE chooses bf16 where the

@@ -53,16 +53,19 @@ static const struct cuda_module *open_module(struct err *e)
 }
 
 static struct backend *open_cpu(const struct backend_config *c, struct comm *host,
-                                struct comm *tensor, struct err *e)
+                                struct comm *tensor, struct comm *shard, struct err *e)
 {
     struct backend *b = backend_cpu_create(tensor, c->dtype, c->threads, e);
-    if (b) b->ranks_on_device = comm_size(host);
+    if (!b) return NULL;
+    b->shard = shard;
+    b->ranks_on_device = comm_size(host);
     return b;
 }
 
 /* The ranks' agreement decides: all compute by the same backend. */
 static struct backend *open_auto(const struct backend_config *c, struct comm *world,
-                                 struct comm *host, struct comm *tensor, struct err *e)
+                                 struct comm *host, struct comm *tensor, struct comm *shard,
+                                 struct err *e)
 {
     int device = 0;
     const struct cuda_module *module = open_module(e);
@@ -72,8 +75,8 @@ static struct backend *open_auto(const struct backend_config *c, struct comm *wo
         err_context(e, "backend: cuda: ");
         return NULL;
     }
-    struct backend *b =
-        cuda ? module->create(c, device, host, tensor, e) : open_cpu(c, host, tensor, e);
+    struct backend *b = cuda ? module->create(c, device, host, tensor, shard, e)
+                             : open_cpu(c, host, tensor, shard, e);
     if (b && c->device == DEVICE_AUTO)
         snprintf(b->choice, sizeof b->choice, "backend auto: %s%s%s", b->ops->name,
                  cuda ? "" : ", since ", cuda ? "" : e->text);
@@ -81,11 +84,11 @@ static struct backend *open_auto(const struct backend_config *c, struct comm *wo
 }
 
 struct backend *backend_open(const struct backend_config *c, struct comm *world,
-                             struct comm *tensor, struct err *e)
+                             struct comm *tensor, struct comm *shard, struct err *e)
 {
     struct comm *host = comm_split_node(world);
-    struct backend *b = c->device == DEVICE_CPU ? open_cpu(c, host, tensor, e)
-                                                : open_auto(c, world, host, tensor, e);
+    struct backend *b = c->device == DEVICE_CPU ? open_cpu(c, host, tensor, shard, e)
+                                                : open_auto(c, world, host, tensor, shard, e);
     comm_destroy(host);
     return b;
 }

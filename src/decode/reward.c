@@ -1,6 +1,7 @@
 #include "decode/reward.h"
 
 #include "base/mem.h"
+#include "decode/parking.h"
 #include "decode/reward_head.h"
 
 #include <math.h>
@@ -11,9 +12,12 @@
 struct slot {
     struct ids ids; /* reward model's tokens whose KV is in the pages, n of them */
     struct page_list pages;
-    char *parked; /* cache host: their KV [pages_of(n)] page by page, while pages is empty */
-    size_t parked_bytes;
-    bool in_pack; /* rows of it wait in the pack: its pages may not be dropped */
+    struct {
+        void **items;
+        size_t n, cap;
+    } parked;              /* cache host: their KV, page by page, while pages is empty */
+    int64_t first_changed; /* page that is not parked as the pack leaves it */
+    bool in_pack;          /* rows of it wait in the pack: its pages may not be dropped */
 };
 
 /* Rows gathered for the next forward pass. */
@@ -22,6 +26,10 @@ struct pack {
     struct segment *segments;         /* [max_rows] */
     int64_t *item;                    /* [max_rows] which item ends at rows[i] */
     int64_t T, S, R;
+    struct {
+        struct kv_place *items;
+        size_t n, cap;
+    } arriving; /* parked pages that its rows read: they come back while it runs */
 };
 
 struct scorer {
@@ -46,6 +54,11 @@ struct scorer {
     } slots; /* by candidate */
     struct ids scratch;
     struct pack pack;
+    struct parking parking; /* cache host */
+    struct {
+        struct kv_place *items;
+        size_t n, cap;
+    } leaving; /* pages to park, of slots that the pack settled */
 };
 
 static void set_ids(struct ids *to, const int32_t *from, int64_t n)
@@ -69,6 +82,7 @@ struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct br
     s->kv = k;
     s->bridge = bridge;
     s->cache = cache;
+    parking_init(&s->parking, m);
     size_t bytes = scorer_workspace_bytes(&m->arch, m->backend->activation, m->max_rows);
     s->hidden = m->backend->ops->alloc(m->backend, bytes);
     s->hidden_act = mem_calloc(rows * D, dtype_bytes(m->backend->activation));
@@ -108,6 +122,9 @@ void scorer_destroy(struct scorer *s)
     free(s->pack.rows);
     free(s->pack.segments);
     free(s->pack.item);
+    free(s->pack.arriving.items);
+    free(s->leaving.items);
+    parking_free(&s->parking);
     free(s->prefix.items);
     free(s->closing.items);
     free(s->scratch.items);
@@ -120,11 +137,13 @@ void scorer_destroy(struct scorer *s)
 static void pack_forward(struct scorer *s)
 {
     struct pack *p = &s->pack;
+    struct backend *b = s->model->backend;
     struct batch batch = {
         .token = p->token, .position = p->position, .segments = p->segments, .T = p->T, .S = p->S};
+    b->ops->kv_write(b, s->model->kv, p->arriving.items, (int64_t)p->arriving.n);
+    p->arriving.n = 0;
     const void *hidden = model_run(s->model, &batch);
     if (p->R == 0) return;
-    struct backend *b = s->model->backend;
     size_t numbers = (size_t)(p->R * s->model->arch.D), number_bytes = dtype_bytes(b->activation);
     b->ops->gather_rows(b, s->hidden, hidden, p->rows, p->R,
                         (size_t)s->model->arch.D * number_bytes);
@@ -209,14 +228,23 @@ int scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix, cons
     return s->cache == SCORER_CACHE_NONE ? 0 : compute_prefix(s, e);
 }
 
+/* Parked pages beyond the first n are given back. */
+static void unpark(struct scorer *s, struct slot *slot, int64_t n)
+{
+    while ((int64_t)slot->parked.n > n)
+        parking_give(&s->parking, slot->parked.items[--slot->parked.n]);
+}
+
 void scorer_end(struct scorer *s)
 {
     for (size_t i = 0; i < s->slots.n; i++) {
         page_list_free(&s->slots.items[i].pages, s->kv);
         free(s->slots.items[i].ids.items);
-        free(s->slots.items[i].parked);
+        unpark(s, &s->slots.items[i], 0);
+        free(s->slots.items[i].parked.items);
     }
     s->slots.n = 0;
+    s->pack.arriving.n = 0;
     page_list_shrink(&s->prefix_pages, s->kv, 0);
 }
 
@@ -237,44 +265,27 @@ void scorer_forget(struct scorer *s, int32_t candidate)
     if ((int64_t)s->slots.n <= candidate) return;
     struct slot *slot = &s->slots.items[candidate];
     keep_tokens(s, slot, 0);
-    free(slot->parked);
-    slot->parked = NULL;
-    slot->parked_bytes = 0;
+    unpark(s, slot, 0);
 }
 
-static size_t page_bytes(const struct scorer *s)
-{
-    const struct model *m = s->model;
-    return m->backend->ops->kv_page_bytes(m->backend, model_kv_shape(m));
-}
-
-/* The slot's KV goes to plain memory and gives its pages back.  Without memory for it, it is
- * computed again when needed. */
+/* The slot's KV leaves for the host and gives its pages back; what came from there unchanged is
+ * there still.  What finds no memory is computed again when needed. */
 static void park(struct scorer *s, struct slot *slot)
 {
-    struct backend *b = s->model->backend;
-    size_t page = page_bytes(s), bytes = slot->pages.n * page;
-    if (bytes > slot->parked_bytes) {
-        char *more = realloc(slot->parked, bytes);
-        if (!more) {
-            keep_tokens(s, slot, 0);
-            return;
-        }
-        slot->parked = more;
-        slot->parked_bytes = bytes;
+    int64_t n = (int64_t)slot->pages.n;
+    while ((int64_t)slot->parked.n < n) {
+        void *page = parking_take(&s->parking);
+        if (!page) break;
+        ARRAY_PUSH(slot->parked, page);
     }
-    for (size_t i = 0; i < slot->pages.n; i++)
-        b->ops->kv_read(b, s->model->kv, slot->pages.items[i], slot->parked + i * page);
+    if ((int64_t)slot->parked.n < n) {
+        n = (int64_t)slot->parked.n;
+        slot->ids.n = (size_t)(n * PAGE_TOKENS);
+    }
+    for (int64_t i = slot->first_changed; i < n; i++)
+        ARRAY_PUSH(s->leaving, ((struct kv_place){slot->parked.items[i], slot->pages.items[i]}));
+    unpark(s, slot, n);
     page_list_shrink(&slot->pages, s->kv, 0);
-}
-
-/* The KV of the first n tokens comes back to the pages that were taken for it. */
-static void unpark(struct scorer *s, const struct slot *slot, int64_t n)
-{
-    struct backend *b = s->model->backend;
-    size_t page = page_bytes(s);
-    for (int64_t i = 0; i < pages_of(n); i++)
-        b->ops->kv_write(b, s->model->kv, slot->pages.items[i], slot->parked + (size_t)i * page);
 }
 
 /* What a slot keeps when its text has been scored. */
@@ -298,6 +309,9 @@ static void flush(struct scorer *s, const struct score_item *items, float *rewar
             reward_head_apply(a, &s->model->weights.head, s->hidden_host + i * a->D, s->gate);
         settle(s, get_slot(s, items[p->item[i]].candidate));
     }
+    struct backend *b = s->model->backend;
+    b->ops->kv_read(b, s->model->kv, s->leaving.items, (int64_t)s->leaving.n);
+    s->leaving.n = 0;
     p->T = p->S = p->R = 0;
 }
 
@@ -364,6 +378,15 @@ int scorer_check(struct scorer *s, const struct score_item *item, struct err *e)
     return prefix + pages_of(n) > kvcache_budget(s->kv) ? err_pool(s, n, e) : 0;
 }
 
+/* The KV of the slot's first n tokens comes back with the pack. */
+static void fetch_parked(struct scorer *s, struct slot *slot, int64_t n)
+{
+    slot->first_changed = n / PAGE_TOKENS;
+    for (size_t i = 0; i < (size_t)pages_of(n); i++)
+        ARRAY_PUSH(s->pack.arriving,
+                   ((struct kv_place){slot->parked.items[i], slot->pages.items[i]}));
+}
+
 /* Put the rows that item i needs into packs. */
 static int score_one(struct scorer *s, const struct score_item *items, int64_t i, float *rewards,
                      struct err *e)
@@ -382,7 +405,7 @@ static int score_one(struct scorer *s, const struct score_item *items, int64_t i
     keep_tokens(s, slot, kept);
     slot->in_pack = true;
     TRY(take_pages(s, slot, n, items, rewards, e));
-    if (s->cache == SCORER_CACHE_HOST) unpark(s, slot, kept);
+    if (s->cache == SCORER_CACHE_HOST) fetch_parked(s, slot, kept);
     set_ids(&slot->ids, s->scratch.items, n);
     struct segment segment = {
         .prefix_pages = s->prefix_pages.items, .prefix_len = base, .own_pages = slot->pages.items};

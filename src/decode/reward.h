@@ -4,8 +4,9 @@
  * rendered conversation up to the response, tokenised once; the response crosses the bridge; the
  * closing tokens of the template are a throw-away suffix.  KV of the prefix is computed once per
  * prompt (cache none: once per call); KV of a response is kept up to the longest token prefix that
- * did not change since the last call (cache device: in the pool; cache host: parked in plain memory
- * between calls, so that the pool need hold only what a forward pass reads).  Scores are the same
+ * did not change since the last call (cache device: in the pool; cache host: parked in host memory
+ * between calls, so that the pool need hold only what a forward pass reads; it comes back layer by
+ * layer while that runs, and only what changed goes there again).  Scores are the same
  * bits in all cache modes and in every packing, because attention reads K and V from pages only.
  *
  * When the pool is full, kept KV of other candidates is dropped and computed again when needed:

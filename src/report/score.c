@@ -202,7 +202,7 @@ static int run(struct score *s, const struct score_options *o, FILE *in, FILE *o
     struct backend_config c = {.threads = setup_threads(s->world), .reproducible = true};
     TRY(choose_dtype(o->dtype, &c.dtype, e));
     TRY(choose_device(o->backend, &c.device, e));
-    s->backend = backend_open(&c, s->world, s->world, e);
+    s->backend = backend_open(&c, s->world, s->world, NULL, e);
     TRY(comm_agree(s->world, s->backend ? 0 : -1, e));
     TRY(comm_agree(s->world, open_model(s, o, e), e));
     TRY(read_input(s, in, e));

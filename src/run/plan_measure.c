@@ -144,7 +144,7 @@ int measure_this(struct hardware *h, const struct job *j, int64_t ranks, struct 
                                .threads = cpus_of_this(),
                                .reproducible = j->reproducible};
     struct comm *world = comm_alone(), *tensor = comm_alone();
-    struct backend *b = backend_open(&c, world, tensor, e);
+    struct backend *b = backend_open(&c, world, tensor, NULL, e);
     double bytes_per_s = 0, flops_per_s = 0;
     int rc = b ? measure_stream(b, &bytes_per_s, e) : -1;
     if (rc == 0) rc = measure_gemm(b, &flops_per_s, e);

@@ -16,11 +16,17 @@ struct move {
     int32_t candidate, to;
 };
 
-/* What travels ahead of the tokens and pages. */
+/* What travels ahead of the tokens. */
 struct parcel {
     int64_t n_tokens, kv_tokens, n_pages;
     double logprob_sum;
     struct policy_candidate state;
+};
+
+/* Of my group's rank, in the order of the moves. */
+struct page_moves {
+    struct kv_move *items;
+    size_t n, cap;
 };
 
 /* First decider: moves that even out the groups; returns how many. */
@@ -56,52 +62,76 @@ static int64_t plan_moves(const struct prompt_state *st, struct move *moves)
     return n;
 }
 
-static void send_candidate(struct prompt_state *st, int32_t c, int to)
+static void move_pages(struct page_moves *pages, const struct page_list *of, int peer, bool arrives)
 {
-    struct worker *w = st->w;
-    struct sequence *s = &st->sequences[c];
-    struct backend *b = w->backend;
-    size_t page_bytes = b->ops->kv_page_bytes(b, model_kv_shape(&w->generator)),
-           tokens = (size_t)s->n_tokens * sizeof(int32_t);
+    for (size_t i = 0; i < of->n; i++)
+        ARRAY_PUSH(*pages, ((struct kv_move){of->items[i], peer, arrives}));
+}
+
+/* Everything but the pages, which are named and stay here until they have left. */
+static void send_candidate(struct prompt_state *st, int32_t c, int to, struct page_moves *pages)
+{
+    const struct sequence *s = &st->sequences[c];
+    size_t tokens = (size_t)s->n_tokens * sizeof(int32_t);
     struct parcel head = {s->n_tokens, s->kv_tokens, (int64_t)s->pages.n, s->logprob_sum,
                           st->view[c]};
-    size_t bytes = sizeof head + tokens + s->pages.n * page_bytes;
+    size_t bytes = sizeof head + tokens;
     char *message = mem_calloc(bytes, 1);
     memcpy(message, &head, sizeof head);
     memcpy(message + sizeof head, s->tokens, tokens);
-    for (size_t i = 0; i < s->pages.n; i++)
-        b->ops->kv_read(b, w->generator.kv, s->pages.items[i],
-                        message + sizeof head + tokens + i * page_bytes);
-    comm_send(w->grid.shard, message, bytes, to, TAG_MOVE);
+    comm_send(st->w->grid.shard, message, bytes, to, TAG_MOVE);
     free(message);
-    sequence_release(s, w->generator_pages);
-    s->status = SEQUENCE_REJECTED; /* not ours any more */
-    if (w->scorer) scorer_forget(w->scorer, c);
+    move_pages(pages, &s->pages, to, false);
 }
 
-static void receive_candidate(struct prompt_state *st, int32_t c, int from)
+static void receive_candidate(struct prompt_state *st, int32_t c, int from,
+                              struct page_moves *pages)
 {
     struct worker *w = st->w;
     struct sequence *s = &st->sequences[c];
-    struct backend *b = w->backend;
-    size_t bytes, page_bytes;
+    size_t bytes;
     char *message = comm_recv(w->grid.shard, from, TAG_MOVE, &bytes);
     struct parcel head;
     memcpy(&head, message, sizeof head);
-    size_t tokens = (size_t)head.n_tokens * sizeof(int32_t);
-    page_bytes = head.n_pages ? (bytes - sizeof head - tokens) / (size_t)head.n_pages : 0;
-    memcpy(s->tokens, message + sizeof head, tokens);
+    memcpy(s->tokens, message + sizeof head, (size_t)head.n_tokens * sizeof(int32_t));
+    free(message);
     s->n_tokens = head.n_tokens;
     s->logprob_sum = head.logprob_sum;
     ENSURE(page_list_grow(&s->pages, w->generator_pages, head.kv_tokens) == 0);
     ENSURE((int64_t)s->pages.n == head.n_pages);
-    for (size_t i = 0; i < s->pages.n; i++)
-        b->ops->kv_write(b, w->generator.kv, s->pages.items[i],
-                         message + sizeof head + tokens + i * page_bytes);
     s->kv_tokens = head.kv_tokens;
     s->status = SEQUENCE_LIVE;
     st->view[c] = head.state;
-    free(message);
+    move_pages(pages, &s->pages, from, true);
+}
+
+/* Who has gone is not ours any more. */
+static void forget_candidate(struct prompt_state *st, int32_t c)
+{
+    struct sequence *s = &st->sequences[c];
+    sequence_release(s, st->w->generator_pages);
+    s->status = SEQUENCE_REJECTED;
+    if (st->w->scorer) scorer_forget(st->w->scorer, c);
+}
+
+/* The pages of all moves go together. */
+static void make_moves(struct prompt_state *st, const struct move *moves, int64_t n)
+{
+    struct worker *w = st->w;
+    struct backend *b = w->backend;
+    struct page_moves pages = {0};
+    int me = w->grid.group_index;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t c = moves[i].candidate;
+        if (st->owner[c] == me) send_candidate(st, c, moves[i].to, &pages);
+        if (moves[i].to == me) receive_candidate(st, c, st->owner[c], &pages);
+    }
+    b->ops->kv_exchange(b, w->generator.kv, pages.items, (int64_t)pages.n);
+    free(pages.items);
+    for (int64_t i = 0; i < n; i++) {
+        if (st->owner[moves[i].candidate] == me) forget_candidate(st, moves[i].candidate);
+        st->owner[moves[i].candidate] = moves[i].to;
+    }
 }
 
 void prompt_balance(struct prompt_state *st)
@@ -111,13 +141,7 @@ void prompt_balance(struct prompt_state *st)
     if (st->is_decider) n = plan_moves(st, moves);
     comm_bcast(st->deciders, &n, sizeof n, 0);
     comm_bcast(st->deciders, moves, (size_t)n * sizeof *moves, 0);
-    for (int64_t i = 0; i < n; i++) {
-        int32_t c = moves[i].candidate;
-        int from = st->owner[c], me = st->w->grid.group_index;
-        st->owner[c] = moves[i].to;
-        if (from == me) send_candidate(st, c, moves[i].to);
-        if (moves[i].to == me) receive_candidate(st, c, from);
-    }
+    if (n > 0) make_moves(st, moves, n);
     free(moves);
     if (n > 0) prompt_span(st->w, SPAN_MOVE, st->in->index, st->step, t0, n, 0);
 }

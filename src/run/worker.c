@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct backend *choose_backend(const struct job *j, const struct grid *grid, int threads,
-                                      struct err *e)
+static struct backend *choose_backend(const struct worker *w, int threads, struct err *e)
 {
+    const struct job *j = w->job;
+    const struct grid *grid = &w->grid;
     static const enum dtype dtype[] = {[DTYPE_AUTO] = DTYPE_NONE,
                                        [DTYPE_F32] = DTYPE_ID_F32,
                                        [DTYPE_BF16] = DTYPE_ID_BF16,
@@ -27,7 +28,9 @@ static struct backend *choose_backend(const struct job *j, const struct grid *gr
         return NULL;
     }
     c.dtype = dtype[j->dtype];
-    return backend_open(&c, grid->world, grid->group, e);
+    bool moves = w->role == WORKER_JOB && j->parallel.split == SPLIT_CANDIDATES &&
+                 grid->n_groups > 1; /* prompt_move.c */
+    return backend_open(&c, grid->world, grid->group, moves ? grid->shard : NULL, e);
 }
 
 int worker_check_generator(const struct worker *w, struct err *e)
@@ -95,7 +98,7 @@ int worker_open(struct worker *w, const struct job *j, enum worker_role role, st
         .job = j, .role = role, .reward_is_self = strcmp(j->reward.path, "self") == 0};
     if (!kept || !loaded_give(kept, w)) {
         TRY(grid_create(&w->grid, j, world, e));
-        w->backend = choose_backend(j, &w->grid, setup_threads(world), e);
+        w->backend = choose_backend(w, setup_threads(world), e);
         TRY(comm_agree(world, w->backend ? 0 : -1, e));
     }
     return comm_agree(world, open_all(w, e), e);

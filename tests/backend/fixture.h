@@ -110,6 +110,14 @@ static inline void get(struct backend *b, float *host, const void *from, int64_t
     get_at(b, host, from, 0, n, type);
 }
 
+/* Until all ops that were issued are done. */
+static inline void wait_for(struct backend *b)
+{
+    char one, *p = b->ops->alloc(b, 1);
+    b->ops->download(b, &one, p, 1);
+    b->ops->free(b, p);
+}
+
 /* ---- how close a result must be ---- */
 
 /* The distance between neighbours of `type` at x. */

@@ -1,4 +1,4 @@
-/* Rotary embedding, pages and attention against their oracles, and their invariance. */
+/* Rotary embedding and attention against their oracles, and their invariance. */
 #include "backend/fixture.h"
 
 #define MAX_POSITION 700
@@ -257,15 +257,16 @@ static void check_stale_pages(struct setup setup, enum dtype type)
     struct world_of a = begin(setup, type, 2), b = begin(setup, type, 2);
     size_t page_bytes =
         a.b->ops->kv_page_bytes(a.b, (struct kv_shape){a.s.p.layer + 1, a.s.p.G, a.s.p.E, a.s.p.H});
-    void *nan_page = mem_calloc(1, page_bytes);
-    memset(nan_page, 0xff, page_bytes); /* NaN in every type */
+    struct kv_place place = {.p = b.b->ops->host_alloc(b.b, page_bytes)};
+    assert_non_null(place.p);
+    memset(place.p, 0xff, page_bytes); /* NaN in every type */
     int64_t n = pages_of(a.s.prefix) + a.s.sequences * pages_of(a.s.own + 2);
-    for (int32_t page = 0; page <= n; page++) b.b->ops->kv_write(b.b, b.kv, page, nan_page);
+    for (; place.page <= n; place.page++) b.b->ops->kv_write(b.b, b.kv, &place, 1);
     compute(&a, 16, 1);
     compute(&b, 16, 1);
     size_t own = (size_t)(tokens_of(&a.s) * a.s.p.H * a.s.p.E) * sizeof *a.out;
     assert_memory_equal(a.out, b.out, own);
-    free(nan_page);
+    b.b->ops->host_free(b.b, place.p);
     end(&a);
     end(&b);
 }
@@ -278,33 +279,9 @@ static void test_stale_pages(void **state)
             check_stale_pages(setups[i], *d);
 }
 
-static void test_pages(void **state)
-{
-    (void)state;
-    struct world_of w = begin(setups[0], DTYPE_ID_F32, 1);
-    size_t bytes = w.b->ops->kv_page_bytes(w.b, (struct kv_shape){1, 4, 16, 4});
-    char *a = mem_calloc(1, bytes), *b = mem_calloc(1, bytes);
-    fill_random((float *)(void *)a, (int64_t)(bytes / sizeof(float)), 9);
-    w.b->ops->kv_write(w.b, w.kv, 2, a);
-    w.b->ops->kv_copy(w.b, w.kv, 1, 2);
-    w.b->ops->kv_read(w.b, w.kv, 1, b);
-    assert_memory_equal(a, b, bytes);
-    free(a);
-    free(b);
-    end(&w);
-    struct backend *backend = backend_for_test(DTYPE_ID_F32, 1);
-    struct err e = {{0}};
-    assert_null(
-        backend->ops->kv_create(backend, (struct kv_shape){80, 8, 128, 64}, INT64_MAX / 1000, &e));
-    assert_true(e.text[0] != 0);
-    backend->ops->kv_destroy(backend, NULL);
-    backend_destroy(backend);
-}
-
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_oracle),
     cmocka_unit_test(test_invariance),
     cmocka_unit_test(test_stale_pages),
-    cmocka_unit_test(test_pages),
 };
 RUN_TESTS(tests)

@@ -183,7 +183,7 @@ int main(int argc, char **argv)
     struct model m = {0};
     parse(&s, argc, argv);
     struct backend_config config = {.device = s.device, .dtype = s.dtype, .reproducible = true};
-    m.backend = backend_open(&config, world, world, &e);
+    m.backend = backend_open(&config, world, world, NULL, &e);
     if (!m.backend || arch_open(&m.arch, s.folder, &e) < 0 ||
         shard_make(&m.shard, &m.arch, comm_size(world), comm_rank(world), &e) < 0 ||
         weights_random(&m.weights, m.backend, &m.arch, &m.shard, 1, &e) < 0)

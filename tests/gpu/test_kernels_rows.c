@@ -353,6 +353,49 @@ static void test_kv_copy(void **state)
     }
 }
 
+/* To pinned memory of the host, and back to other pages; one layer, or all. */
+static void test_kv_pages(void **state)
+{
+    (void)state;
+    enum { L = 3, PAGES = 7, N = 4 };
+    static const size_t sizes[] = {16, 512, 8192, 65536 + 16};
+    static const int32_t away[N] = {5, 0, 6, 2}, home[N] = {1, 5, 2, 3};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t page = sizes[i], layer = (PAGES + 1) * page; /* something between the layers */
+        unsigned char *want = mem_calloc(L, layer), *got = mem_calloc(L, layer), *parked;
+        struct kv_place places[N];
+        for (size_t j = 0; j < L * layer; j++) want[j] = (unsigned char)(j * 13 + j / 251);
+        void *kv = on_device(want, L * layer);
+        CHECK(cudaMallocHost((void **)&parked, N * L * page));
+        for (size_t p = 0; p < N; p++)
+            places[p] = (struct kv_place){parked + (N - 1 - p) * L * page, away[p]};
+        struct kv_place *on = on_device(places, sizeof places);
+        struct k_kv_layers all = {
+            .data = kv, .layer_bytes = layer, .page_bytes = page, .n_layers = L};
+        CHECK(k_kv_pages(all, on, N, true, 3, NULL));
+        CHECK(cudaDeviceSynchronize());
+        for (size_t p = 0; p < N; p++)
+            for (size_t l = 0; l < L; l++)
+                assert_memory_equal((char *)places[p].p + l * page,
+                                    want + l * layer + (size_t)away[p] * page, page);
+        struct k_kv_layers one = all;
+        one.first_layer = one.n_layers = 1;
+        for (size_t p = 0; p < N; p++) places[p].page = home[p];
+        CHECK(cudaMemcpy(on, places, sizeof places, cudaMemcpyHostToDevice));
+        CHECK(k_kv_pages(one, on, N, false, 100, NULL));
+        CHECK(cudaMemcpy(got, kv, L * layer, cudaMemcpyDeviceToHost));
+        for (size_t p = 0; p < N; p++)
+            memcpy(want + layer + (size_t)home[p] * page, (char *)places[p].p + page, page);
+        assert_memory_equal(got, want, L * layer);
+        CHECK(k_kv_pages(one, on, 0, false, 100, NULL));
+        CHECK(cudaFreeHost(parked));
+        cudaFree(on);
+        cudaFree(kv);
+        free(want);
+        free(got);
+    }
+}
+
 static void test_sum_ranks(void **state)
 {
     (void)state;
@@ -592,11 +635,11 @@ static void test_hash_rows(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_embed),         cmocka_unit_test(test_norm),
-    cmocka_unit_test(test_glu),           cmocka_unit_test(test_softcap),
-    cmocka_unit_test(test_bias),          cmocka_unit_test(test_gather_rows),
-    cmocka_unit_test(test_kv_copy),       cmocka_unit_test(test_sum_ranks),
-    cmocka_unit_test(test_advance),       cmocka_unit_test(test_hash_rows),
-    cmocka_unit_test(test_rope_kv_write),
+    cmocka_unit_test(test_embed),     cmocka_unit_test(test_norm),
+    cmocka_unit_test(test_glu),       cmocka_unit_test(test_softcap),
+    cmocka_unit_test(test_bias),      cmocka_unit_test(test_gather_rows),
+    cmocka_unit_test(test_kv_copy),   cmocka_unit_test(test_kv_pages),
+    cmocka_unit_test(test_sum_ranks), cmocka_unit_test(test_advance),
+    cmocka_unit_test(test_hash_rows), cmocka_unit_test(test_rope_kv_write),
 };
 RUN_KERNEL_TESTS(tests)

@@ -144,8 +144,9 @@ struct kv_pool *cpu_kv_create(struct backend *b, struct kv_shape shape, int64_t 
 void cpu_kv_destroy(struct backend *b, struct kv_pool *kv);
 size_t cpu_kv_page_bytes(const struct backend *b, struct kv_shape shape);
 void cpu_kv_copy(struct backend *b, struct kv_pool *kv, int32_t dst, int32_t src);
-void cpu_kv_read(struct backend *b, const struct kv_pool *kv, int32_t page, void *host);
-void cpu_kv_write(struct backend *b, struct kv_pool *kv, int32_t page, const void *host);
+void cpu_kv_read(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n);
+void cpu_kv_write(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n);
+void cpu_kv_exchange(struct backend *b, struct kv_pool *kv, const struct kv_move *moves, int64_t n);
 
 /* ---- rope.c, attention.c ---- */
 void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,

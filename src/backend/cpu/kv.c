@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TAG_PAGE 8 /* on the shard's communicator */
+
 static size_t page_floats(struct kv_shape s)
 {
     return (size_t)(s.L * s.G * kv_head_floats(s.E));
@@ -61,12 +63,31 @@ void cpu_kv_copy(struct backend *b, struct kv_pool *kv, int32_t dst, int32_t src
     if (dst != src) memcpy(page_at(kv, dst), page_at(kv, src), cpu_kv_page_bytes(b, kv->shape));
 }
 
-void cpu_kv_read(struct backend *b, const struct kv_pool *kv, int32_t page, void *host)
+void cpu_kv_read(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n)
 {
-    memcpy(host, page_at(kv, page), cpu_kv_page_bytes(b, kv->shape));
+    size_t bytes = cpu_kv_page_bytes(b, kv->shape);
+    for (int64_t i = 0; i < n; i++) memcpy(places[i].p, page_at(kv, places[i].page), bytes);
 }
 
-void cpu_kv_write(struct backend *b, struct kv_pool *kv, int32_t page, const void *host)
+void cpu_kv_write(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n)
 {
-    memcpy(page_at(kv, page), host, cpu_kv_page_bytes(b, kv->shape));
+    size_t bytes = cpu_kv_page_bytes(b, kv->shape);
+    for (int64_t i = 0; i < n; i++) memcpy(page_at(kv, places[i].page), places[i].p, bytes);
+}
+
+/* In the order that all agree on, so that nobody waits for who waits for him. */
+void cpu_kv_exchange(struct backend *b, struct kv_pool *kv, const struct kv_move *moves, int64_t n)
+{
+    size_t bytes = cpu_kv_page_bytes(b, kv->shape), received;
+    for (int64_t i = 0; i < n; i++) {
+        float *page = page_at(kv, moves[i].page);
+        if (!moves[i].arrives) {
+            comm_send(b->shard, page, bytes, moves[i].peer, TAG_PAGE);
+            continue;
+        }
+        void *message = comm_recv(b->shard, moves[i].peer, TAG_PAGE, &received);
+        ENSURE(received == bytes);
+        memcpy(page, message, bytes);
+        free(message);
+    }
 }

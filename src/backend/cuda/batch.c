@@ -251,6 +251,7 @@ int64_t cuda_decode_begin(struct backend *b, struct kv_pool *kv, const struct de
     struct steps *s = steps_of(b);
     int64_t T = padded(d->S, d->max_rows);
     ENSURE(d->S > 0 && d->S <= d->max_rows && d->steps <= STEPS_AHEAD);
+    cuda_kv_all_arrived(b); /* no step that is recorded waits for another stream */
     for (int64_t i = 0; i < d->S; i++)
         ENSURE(d->segments[i].n_rows == 1 && d->segments[i].row == i);
     struct places p = places_of(T, T, count_pages(d->segments, d->S, d->steps), true);

@@ -1,31 +1,49 @@
-/* Sums across the tensor group, by NCCL. */
+/* NCCL: who talks to whom, and sums across the tensor group. */
 #include "cuda.h"
 
 #include <string.h>
 
-/* Collective over b->tensor.  Every rank has its device by now, and none has failed. */
-int cuda_ranks_begin(struct backend *b, struct err *e)
+/* Collective over c.  Every rank has its device by now, and none has failed. */
+static int join(ncclComm_t *ranks, struct comm *c, const char *what, struct err *e)
 {
-    struct cuda *cuda = cuda_of(b);
-    int size = comm_size(b->tensor), rank = comm_rank(b->tensor);
+    int size = comm_size(c), rank = comm_rank(c);
     if (size == 1) return 0;
     ncclUniqueId id;
     memset(&id, 0, sizeof id);
     if (rank == 0) NCCL_CHECK(ncclGetUniqueId(&id));
-    comm_bcast(b->tensor, &id, sizeof id, 0);
-    ncclResult_t status = ncclCommInitRank(&cuda->ranks, size, id, rank);
+    comm_bcast(c, &id, sizeof id, 0);
+    ncclResult_t status = ncclCommInitRank(ranks, size, id, rank);
     if (status == ncclSuccess) return 0;
-    cuda->ranks = NULL;
-    return err_set(e, "NCCL cannot join the %d ranks of a tensor group: %s (%s)", size,
-                   ncclGetErrorString(status), ncclGetLastError(NULL));
+    *ranks = NULL;
+    return err_set(e, "NCCL cannot join the %d %s: %s (%s)", size, what, ncclGetErrorString(status),
+                   ncclGetLastError(NULL));
+}
+
+/* The same result on all ranks that share a communicator with this one, and with those. */
+static int agree(struct backend *b, int rc, struct err *e)
+{
+    rc = comm_agree(b->tensor, rc, e);
+    return b->shard ? comm_agree(b->shard, rc, e) : rc;
+}
+
+int cuda_ranks_begin(struct backend *b, int rc, struct err *e)
+{
+    struct cuda *cuda = cuda_of(b);
+    TRY(agree(b, rc, e));
+    TRY(agree(b, join(&cuda->ranks, b->tensor, "ranks of a tensor group", e), e));
+    return b->shard ? join(&cuda->shards, b->shard, "groups", e) : 0;
+}
+
+static void leave(ncclComm_t *ranks)
+{
+    if (*ranks) NCCL_CHECK(ncclCommDestroy(*ranks));
+    *ranks = NULL;
 }
 
 void cuda_ranks_end(struct backend *b)
 {
-    struct cuda *cuda = cuda_of(b);
-    if (!cuda->ranks) return;
-    NCCL_CHECK(ncclCommDestroy(cuda->ranks));
-    cuda->ranks = NULL;
+    leave(&cuda_of(b)->ranks);
+    leave(&cuda_of(b)->shards);
 }
 
 void cuda_sum_ranks(struct backend *b, float *x, int64_t n)

@@ -31,16 +31,19 @@ static void cuda_destroy(struct backend *b)
 {
     struct cuda *cuda = cuda_of(b);
     if (cuda->stream) {
+        cuda_kv_all_arrived(b);
         cuda_wait(b);
         cuda_graphs_free(b);
         cuda_ranks_end(b);
         cuda_steps_free(b);
         gemm_end(b);
-        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots,  &cuda->rows,
-                                               &cuda->sum,    &cuda->sample, &cuda->sample_io};
+        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots,   &cuda->rows,
+                                               &cuda->sum,    &cuda->sample,  &cuda->sample_io,
+                                               &cuda->places, &cuda->exchange};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             cuda_release(b, buffers[i]->p);
         cuda_staging_free(&cuda->staging);
+        cuda_arrivals_free(&cuda->arrivals);
         CUDA_CHECK(cudaStreamDestroy(cuda->stream));
     }
     cuda_energy_close(cuda->energy);
@@ -55,6 +58,8 @@ static const struct backend_ops cuda_ops = {
     .free = cuda_release,
     .upload = cuda_upload,
     .download = cuda_download,
+    .host_alloc = cuda_host_alloc,
+    .host_free = cuda_host_free,
     .free_bytes = cuda_free_bytes,
     .weight_create = cuda_weight_create,
     .weight_fill = cuda_weight_fill,
@@ -82,6 +87,7 @@ static const struct backend_ops cuda_ops = {
     .kv_copy = cuda_kv_copy,
     .kv_read = cuda_kv_read,
     .kv_write = cuda_kv_write,
+    .kv_exchange = cuda_kv_exchange,
     .sum_ranks = cuda_sum_ranks,
     .sample = cuda_sample,
     .logprob = cuda_logprob,
@@ -132,7 +138,7 @@ static void describe(struct backend *b, struct comm *host)
 }
 
 static struct backend *create(const struct backend_config *c, int device, struct comm *host,
-                              struct comm *tensor, struct err *e)
+                              struct comm *tensor, struct comm *shard, struct err *e)
 {
     struct backend *b = mem_calloc(1, sizeof *b);
     struct cuda *cuda = mem_calloc(1, sizeof *cuda);
@@ -140,6 +146,7 @@ static struct backend *create(const struct backend_config *c, int device, struct
     *cuda = (struct cuda){.device = device, .reproducible = c->reproducible};
     *b = (struct backend){.ops = &cuda_ops,
                           .tensor = tensor,
+                          .shard = shard,
                           .impl = cuda,
                           .dtype = dtype,
                           .activation = dtype,
@@ -149,7 +156,9 @@ static struct backend *create(const struct backend_config *c, int device, struct
     CUDA_CHECK(cudaSetDevice(device));
     describe(b, host);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
-    if (comm_agree(tensor, gemm_begin(b, e), e) == 0 && cuda_ranks_begin(b, e) == 0) return b;
+    int rc = cuda_deadline(&cuda->deadline_s, e);
+    if (rc == 0) rc = gemm_begin(b, e);
+    if (cuda_ranks_begin(b, rc, e) == 0) return b;
     cuda_destroy(b);
     return NULL;
 }

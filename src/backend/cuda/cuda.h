@@ -1,8 +1,9 @@
 /* Inside the CUDA backend: what its files share.
  *
- * Everything is enqueued on one stream per backend.  What a recorded step (graph.c) names must stay
- * where it is: device buffers grow outside of recordings only, and growing or freeing one moves
- * `generation` on, which forgets the recordings.  The host waits in wait.c alone. */
+ * Everything is enqueued on one stream per backend, but for pages that come from the host.  What a
+ * recorded step (graph.c) names must stay where it is: device buffers grow outside of recordings
+ * only, and growing or freeing one moves `generation` on, which forgets the recordings.  The host
+ * waits in wait.c alone. */
 #pragma once
 
 #include "attention_plan.h"
@@ -38,6 +39,16 @@ struct cuda_staging {
     int next;
 };
 
+/* Pages that come from the host on a stream of their own, layer by layer (kv_host.c). */
+struct cuda_arrivals {
+    cudaStream_t stream; /* NULL before the first */
+    cudaEvent_t begin;   /* their places are free */
+    cudaEvent_t *layer;  /* [n_layers] this one is there */
+    int64_t n_layers;    /* that events were made for */
+    struct kv_pool *kv;  /* whose layers from `next` on nobody has waited for; NULL: none */
+    int64_t next;
+};
+
 struct gemm;   /* gemm.h */
 struct steps;  /* batch.c */
 struct graphs; /* graph.c */
@@ -47,6 +58,7 @@ struct cuda {
     int device, multiprocessors;
     cudaStream_t stream;
     bool reproducible, recording;
+    double deadline_s;   /* for any wait */
     uint64_t generation; /* of device memory that recordings may name */
 
     struct cuda_staging staging;
@@ -55,11 +67,15 @@ struct cuda {
     struct graphs *graphs;      /* owned */
     struct cuda_energy *energy; /* owned; NULL: not known */
     ncclComm_t ranks;           /* owned; NULL where the group is one rank */
-    struct cuda_buffer gather;  /* [ranks, n] of a sum over ranks */
-    struct cuda_buffer slots;   /* attention's partial results */
-    struct cuda_buffer rows;    /* indices of gather_rows */
-    struct cuda_buffer sum;     /* a product before its bias and rounding */
+    ncclComm_t shards;          /* owned; b->shard's ranks, NULL where there is none other */
+    struct cuda_arrivals arrivals;
+    struct cuda_buffer gather; /* [ranks, n] of a sum over ranks */
+    struct cuda_buffer slots;  /* attention's partial results */
+    struct cuda_buffer rows;   /* indices of gather_rows */
+    struct cuda_buffer sum;    /* a product before its bias and rounding */
     struct cuda_buffer sample, sample_io;
+    struct cuda_buffer places;   /* struct kv_place: of pages that move */
+    struct cuda_buffer exchange; /* pages on their way between groups */
 };
 
 static inline struct cuda *cuda_of(const struct backend *b)
@@ -74,6 +90,9 @@ static inline struct cuda *cuda_of(const struct backend *b)
     }
 
 /* ---- wait.c ---- */
+/* $SPECREJ_CUDA_DEADLINE_S, or ten minutes: longer than any step, any load of a weight, any wait
+ * for another rank. */
+int cuda_deadline(double *seconds, struct err *e);
 /* Until all that was enqueued is done; dies when a peer or the device fails, or nothing moves for
  * long. */
 void cuda_wait(struct backend *b);
@@ -161,13 +180,33 @@ void cuda_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
 void cuda_attention(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
                     const struct attention_params *p);
 void cuda_kv_copy(struct backend *b, struct kv_pool *kv, int32_t dst, int32_t src);
-void cuda_kv_read(struct backend *b, const struct kv_pool *kv, int32_t page, void *host);
-void cuda_kv_write(struct backend *b, struct kv_pool *kv, int32_t page, const void *host);
+struct k_kv_layers cuda_kv_layers(const struct kv_pool *kv); /* all */
 /* Slots of attention's workspace that a pool of this shape may use for T rows. */
 int64_t cuda_attention_slots(int64_t T);
 
+/* ---- kv_host.c ---- */
+void *cuda_host_alloc(struct backend *b, size_t bytes);
+void cuda_host_free(struct backend *b, void *p);
+void cuda_kv_read(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n);
+void cuda_kv_write(struct backend *b, struct kv_pool *kv, const struct kv_place *places, int64_t n);
+/* What is enqueued from here on finds this layer of what kv_write brought, or all of it.  Not while
+ * a step is recorded: decode_begin has seen to it. */
+void cuda_kv_arrived(struct backend *b, const struct kv_pool *kv, int64_t layer);
+void cuda_kv_all_arrived(struct backend *b);
+/* A copy of the places on the device, until the next. */
+const struct kv_place *cuda_kv_places(struct backend *b, const struct kv_pool *kv,
+                                      const struct kv_place *places, int64_t n);
+void cuda_arrivals_free(struct cuda_arrivals *a);
+
+/* ---- kv_exchange.c ---- */
+/* Memory on the device for a pool's exchanges; -1 without it. */
+int cuda_exchange_prepare(struct backend *b, size_t page_bytes);
+void cuda_kv_exchange(struct backend *b, struct kv_pool *kv, const struct kv_move *moves,
+                      int64_t n);
+
 /* ---- collective.c ---- */
-int cuda_ranks_begin(struct backend *b, struct err *e);
+/* Collective over b->tensor and b->shard.  rc: of what came before on this rank, -1 with *e. */
+int cuda_ranks_begin(struct backend *b, int rc, struct err *e);
 void cuda_ranks_end(struct backend *b);
 void cuda_sum_ranks(struct backend *b, float *x, int64_t n);
 

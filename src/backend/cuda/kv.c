@@ -4,7 +4,6 @@
 #include "base/mem.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define SPARE_SLOTS 1024 /* of attention's workspace, besides one for each row */
 
@@ -58,7 +57,8 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
     if (prepare(b, shape, e) < 0) return NULL;
     char *data = cuda_alloc(b, bytes);
     size_t slots = k_attention_workspace_bytes(cuda_attention_slots(b->max_rows), shape.H, shape.E);
-    if (!data || !cuda_try_need(b, &cuda->slots, slots)) {
+    if (!data || !cuda_try_need(b, &cuda->slots, slots) ||
+        cuda_exchange_prepare(b, cuda_kv_page_bytes(b, shape)) < 0) {
         err_set(e,
                 "cannot have %.2f GiB of device memory for %lld KV pages; set a smaller "
                 "budget_tokens",
@@ -76,6 +76,7 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
 void cuda_kv_destroy(struct backend *b, struct kv_pool *kv)
 {
     if (!kv) return;
+    cuda_kv_all_arrived(b);
     cuda_release(b, kv->data);
     free(kv);
 }
@@ -90,6 +91,7 @@ void cuda_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
                         const struct attention_params *p, const float *rope, const float *q_norm,
                         const float *k_norm, float eps, float w_offset)
 {
+    cuda_kv_arrived(b, kv, p->layer);
     CUDA_CHECK(k_rope_kv_write(qkv, layer_of(kv, p->layer), b->activation, cuda_batch_of(b)->k,
                                kernel_params(p), rope, q_norm, k_norm, eps, w_offset,
                                cuda_of(b)->stream));
@@ -101,6 +103,7 @@ void cuda_attention(struct backend *b, void *out, const void *qkv, const struct 
     struct cuda *cuda = cuda_of(b);
     const struct cuda_batch *batch = cuda_batch_of(b);
     ENSURE(batch->kv == kv && p->H == kv->shape.H);
+    cuda_kv_arrived(b, kv, p->layer);
     CUDA_CHECK(k_attention_run(out, qkv, layer_of(kv, p->layer), b->activation, batch->k,
                                kernel_params(p), batch->plan, batch->grid, cuda->slots.p,
                                cuda->stream));
@@ -110,37 +113,15 @@ void cuda_kv_copy(struct backend *b, struct kv_pool *kv, int32_t dst, int32_t sr
 {
     ENSURE(dst >= 0 && dst < kv->n_pages && src >= 0 && src < kv->n_pages);
     if (dst == src) return;
+    cuda_kv_all_arrived(b);
     CUDA_CHECK(k_kv_copy(kv->data, kv->shape.L, kv->layer_bytes, kv->page_bytes, dst, src,
                          cuda_of(b)->stream));
 }
 
-/* A page's layers lie apart on the device, one behind the other on the host. */
-static void move_page(struct backend *b, const struct kv_pool *kv, int32_t page, void *staged,
-                      bool to_host)
+struct k_kv_layers cuda_kv_layers(const struct kv_pool *kv)
 {
-    ENSURE(page >= 0 && page < kv->n_pages);
-    char *first = kv->data + (size_t)page * kv->page_bytes;
-    CUDA_CHECK(cudaMemcpy2DAsync(
-        to_host ? staged : first, to_host ? kv->page_bytes : kv->layer_bytes,
-        to_host ? first : staged, to_host ? kv->layer_bytes : kv->page_bytes, kv->page_bytes,
-        (size_t)kv->shape.L, to_host ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice,
-        cuda_of(b)->stream));
-    cuda_staged(b);
-}
-
-void cuda_kv_read(struct backend *b, const struct kv_pool *kv, int32_t page, void *host)
-{
-    size_t bytes = kv->page_bytes * (size_t)kv->shape.L;
-    void *staged = cuda_stage(b, bytes);
-    move_page(b, kv, page, staged, true);
-    cuda_wait(b);
-    memcpy(host, staged, bytes);
-}
-
-void cuda_kv_write(struct backend *b, struct kv_pool *kv, int32_t page, const void *host)
-{
-    size_t bytes = kv->page_bytes * (size_t)kv->shape.L;
-    void *staged = cuda_stage(b, bytes);
-    memcpy(staged, host, bytes);
-    move_page(b, kv, page, staged, false);
+    return (struct k_kv_layers){.data = kv->data,
+                                .layer_bytes = kv->layer_bytes,
+                                .page_bytes = kv->page_bytes,
+                                .n_layers = kv->shape.L};
 }

@@ -16,7 +16,8 @@ struct cuda_module {
     /* The device of the rank with this number on its host.  -1 with *e: why there is none that this
      * build's kernels run on. */
     int (*find_device)(int rank_on_host, int *device, struct err *e);
-    /* Collective over tensor and host (the ranks of the world on this machine). */
+    /* Collective over tensor, shard (NULL on all ranks or on none) and host (the ranks of the world
+     * on this machine). */
     struct backend *(*create)(const struct backend_config *c, int device, struct comm *host,
-                              struct comm *tensor, struct err *e);
+                              struct comm *tensor, struct comm *shard, struct err *e);
 };

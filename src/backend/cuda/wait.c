@@ -6,22 +6,38 @@
 
 #include "base/clock.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* Look again at once for so long, then between naps. */
-#define SPIN_S 0.002
-#define NAP_NS 20000
-/* Longer than any step, any load of a weight, any wait for another rank. */
+#define SPIN_S     0.002
+#define NAP_NS     20000
 #define DEADLINE_S 600.0
 
-static void check_peers(const struct cuda *cuda)
+int cuda_deadline(double *seconds, struct err *e)
+{
+    const char *text = getenv("SPECREJ_CUDA_DEADLINE_S");
+    char *end;
+    *seconds = DEADLINE_S;
+    if (!text) return 0;
+    double given = strtod(text, &end);
+    if (end == text || *end || !isfinite(given) || given <= 0)
+        return err_set(e, "SPECREJ_CUDA_DEADLINE_S is \"%s\"; it must be a number of seconds",
+                       text);
+    *seconds = given;
+    return 0;
+}
+
+/* who: its ranks. */
+static void check_peers(ncclComm_t ranks, const char *who)
 {
     ncclResult_t state = ncclSuccess;
-    if (!cuda->ranks) return;
-    NCCL_CHECK(ncclCommGetAsyncError(cuda->ranks, &state));
+    if (!ranks) return;
+    NCCL_CHECK(ncclCommGetAsyncError(ranks, &state));
     if (state != ncclSuccess && state != ncclInProgress)
-        DIE("a rank of the tensor group failed: %s; %s", ncclGetErrorString(state),
-            ncclGetLastError(cuda->ranks));
+        DIE("NCCL between %s failed, a rank is gone or cannot be reached: %s; %s", who,
+            ncclGetErrorString(state), ncclGetLastError(ranks));
 }
 
 /* event NULL: the stream.  "Not ready" is no error, but is left for cudaGetLastError, where the
@@ -40,13 +56,12 @@ static void poll(struct backend *b, cudaEvent_t event)
     ENSURE(!cuda->recording);
     for (double began = clock_s(), waited; state == cudaErrorNotReady;
          state = state_of(cuda, event)) {
-        check_peers(cuda);
+        check_peers(cuda->ranks, "the ranks of the tensor group");
+        check_peers(cuda->shards, "the groups");
         waited = clock_s() - began;
-        if (waited > DEADLINE_S)
-            DIE("the device has not finished for %.0f s: a rank of the tensor group, or the "
-                "device, "
-                "hangs",
-                waited);
+        if (waited > cuda->deadline_s)
+            DIE("the device has not finished for %.0f s: %sthe device hangs", waited,
+                cuda->ranks || cuda->shards ? "another rank or " : "");
         if (waited > SPIN_S) nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
     }
     CUDA_CHECK(state);
