@@ -198,12 +198,16 @@ static void assume_in_general(struct plan *p)
     if (counted > SAMPLES)
         notes_add(
             &p->notes, NOTE_ASSUMPTION,
-            "prompts: %d of %lld are counted one by one, the others taken as their neighbours",
+            "prompts: %d of %lld are counted one by one, the others take turns with their times",
             SAMPLES, (long long)counted);
     if (p->inputs.models[1].folder && p->inputs.text_ratio != 1)
         notes_add(&p->notes, NOTE_ASSUMPTION,
                   "reward model: %.3f tokens for one of the generator's (measured on the prompts)",
                   p->inputs.text_ratio);
+    if (!j->budget_tokens)
+        notes_add(&p->notes, NOTE_ASSUMPTION,
+                  "scaling: budget_tokens is auto, so that more memory means other rounds and more "
+                  "work; a number makes the rows comparable");
     notes_add(&p->notes, NOTE_ASSUMPTION,
               "exchange inside a group: 2 x layers + 1 all-gathers a pass, each its latency and "
               "(tensor - 1) x rows x width x 4 bytes over the link (network where tensor > "

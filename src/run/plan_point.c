@@ -221,22 +221,27 @@ static void divide_by(struct plan_point *p, int64_t n)
     p->judge_s /= (double)n;
 }
 
-/* Every k-th of the prompts that fit is counted; those up to the next are taken as it. */
+/* Of the prompts that fit, some that are spread evenly are counted; the others take turns with
+ * their times. */
 static int count_prompts(struct counting *c, struct err *e)
 {
     const struct plan_inputs *in = c->s->inputs;
     struct plan_point *p = c->p;
-    int64_t fit = in->n - in->n_skipped,
-            every = (fit + c->s->most_samples - 1) / c->s->most_samples;
-    struct price x = {0};
+    int64_t fit = in->n - in->n_skipped;
+    int64_t samples = fit < c->s->most_samples ? fit : c->s->most_samples;
+    p->n_prompts = fit;
     p->prompt_s = mem_calloc((size_t)fit, sizeof *p->prompt_s);
     p->prompt_floor_s = mem_calloc((size_t)fit, sizeof *p->prompt_floor_s);
     for (int64_t i = 0, k = 0; i < in->n; i++) {
-        if (!in->prompts[i].fits) continue;
-        if (k % every == 0) TRY(count_prompt(c, &in->prompts[i], &x, e));
-        p->prompt_s[k] = x.expected_s;
-        p->prompt_floor_s[k++] = x.floor_s;
-        p->n_prompts = k;
+        struct price x;
+        if (!in->prompts[i].fits || k++ != c->n_counted * fit / samples) continue;
+        TRY(count_prompt(c, &in->prompts[i], &x, e));
+        p->prompt_s[c->n_counted - 1] = x.expected_s;
+        p->prompt_floor_s[c->n_counted - 1] = x.floor_s;
+    }
+    for (int64_t i = samples; i < fit; i++) {
+        p->prompt_s[i] = p->prompt_s[i % samples];
+        p->prompt_floor_s[i] = p->prompt_floor_s[i % samples];
     }
     if (c->n_counted > 0) divide_by(p, c->n_counted);
     return 0;

@@ -32,7 +32,8 @@ struct point_setup {
     const struct plan_inputs *inputs; /* borrowed */
     const struct hardware *hardware;  /* borrowed */
     const struct lengths *lengths;    /* borrowed */
-    int64_t most_samples; /* prompts that are counted one by one; the others are taken as these */
+    int64_t most_samples; /* prompts that are counted one by one; the others take turns with their
+                             times */
 };
 
 /* -1 with *e: it does not fit.  Release with point_free in both cases. */

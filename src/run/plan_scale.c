@@ -33,6 +33,9 @@ static void fill(struct scale_cell *c, const struct point_setup *s, const struct
                   point_makespan_s(p->prompt_s, p->n_prompts, p->n_prompts, groups, commit);
     c->weak_s = start + judge / (double)p->n_prompts * WEAK_PROMPTS +
                 point_makespan_s(p->prompt_s, p->n_prompts, WEAK_PROMPTS * groups, groups, commit);
+    c->weak_alone_s = point_start_s(s, p->job, p->tensor, 1) +
+                      judge / (double)p->n_prompts * WEAK_PROMPTS +
+                      WEAK_PROMPTS * p->mean.expected_s + commit;
     c->candidate_s = candidate_s(s, p->job, p->tensor, groups);
 }
 
@@ -56,7 +59,7 @@ static void compare(struct scale *t)
         /* Weak: the same split as in the first row, where there is one, so that only groups grow.
          */
         const struct scale_cell *w = &r->cells[first->best];
-        r->weak_efficiency = w->fits ? base->weak_s / w->weak_s : NAN;
+        r->weak_efficiency = w->fits ? w->weak_alone_s / w->weak_s : NAN;
     }
 }
 

@@ -9,16 +9,17 @@
 
 struct scale_cell {
     bool fits;
-    double strong_s;    /* the job */
-    double weak_s;      /* WEAK_PROMPTS prompts for each group */
-    double candidate_s; /* a prompt that all groups share */
+    double strong_s;     /* the job */
+    double weak_s;       /* weak_prompts prompts for each group */
+    double weak_alone_s; /* as many prompts of mean length on one group alone */
+    double candidate_s;  /* a prompt that all groups share */
 };
 struct scale_row {
     int64_t ranks, nodes;
     struct scale_cell cells[SCALE_TENSORS];
-    int best; /* cell of the shortest job, -1: none fits */
-    double speedup, efficiency, weak_efficiency, rank_hours; /* of that cell, against the first row
-                                                                that fits */
+    int best;                               /* cell of the shortest job, -1: none fits */
+    double speedup, efficiency, rank_hours; /* of that cell, against the first row that fits */
+    double weak_efficiency; /* of groups as in the first row that fits, against one alone */
 };
 struct scale {
     int64_t tensors[SCALE_TENSORS];
