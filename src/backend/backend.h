@@ -252,6 +252,10 @@ struct backend_ops {
     /* Joules that the device has used so far, from some beginning, divided by the ranks that share
      * it; NAN: not known. */
     double (*energy_j)(struct backend *b);
+
+    /* A phase of the host's work begins, for the device's profiler to show; NULL: the last one that
+     * began ends.  The name is borrowed for the call. */
+    void (*range)(struct backend *b, const char *name);
 };
 
 enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };

@@ -179,7 +179,7 @@ static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t
 
 static void score(struct prompt_state *st, int64_t n_asked)
 {
-    int64_t t0 = clock_ns(), n = 0, rows = st->tokens_scored;
+    int64_t t0 = prompt_phase_begin(st->w, SPAN_SCORE), n = 0, rows = st->tokens_scored;
     int32_t *which = mem_calloc((size_t)n_asked, sizeof *which);
     for (int64_t i = 0; i < n_asked; i++)
         if (OWNS(st, st->actions.score[i])) which[n++] = st->actions.score[i];
@@ -195,6 +195,7 @@ static void score(struct prompt_state *st, int64_t n_asked)
         st->view[which[i]].reward_tokens = st->sequences[which[i]].n_tokens;
     free(which);
     st->times.score_s += (double)(clock_ns() - t0) * 1e-9;
+    prompt_phase_end(st->w);
     prompt_span(st->w, SPAN_SCORE, st->in->index, st->step, t0, n, st->tokens_scored - rows);
 }
 
@@ -287,7 +288,7 @@ static void note_round(struct prompt_state *st, const struct seen *seen, double 
 void prompt_decide(struct prompt_state *st)
 {
     double start = clock_s();
-    int64_t t0 = clock_ns();
+    int64_t t0 = prompt_phase_begin(st->w, SPAN_DECIDE);
     double scoring = st->times.score_s;
     struct seen seen = gather(st);
     struct verdict v = ask(st, &seen, false);
@@ -313,5 +314,6 @@ void prompt_decide(struct prompt_state *st)
     st->done = v.done != 0;
     if (!st->done && !st->single_group && st->policy.ops->lockstep) prompt_balance(st);
     st->times.comm_s += (double)(clock_ns() - t0) * 1e-9 - (st->times.score_s - scoring);
+    prompt_phase_end(st->w);
     if (v.is_round) prompt_span(st->w, SPAN_DECIDE, st->in->index, st->step, t0, v.n_drop, 0);
 }

@@ -3,7 +3,6 @@
  * stays behind and is computed again. */
 #include "run/prompt_state.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -136,12 +135,13 @@ static void make_moves(struct prompt_state *st, const struct move *moves, int64_
 
 void prompt_balance(struct prompt_state *st)
 {
-    int64_t n = 0, t0 = clock_ns();
+    int64_t n = 0, t0 = prompt_phase_begin(st->w, SPAN_MOVE);
     struct move *moves = mem_calloc((size_t)st->n, sizeof *moves);
     if (st->is_decider) n = plan_moves(st, moves);
     comm_bcast(st->deciders, &n, sizeof n, 0);
     comm_bcast(st->deciders, moves, (size_t)n * sizeof *moves, 0);
     if (n > 0) make_moves(st, moves, n);
     free(moves);
+    prompt_phase_end(st->w);
     if (n > 0) prompt_span(st->w, SPAN_MOVE, st->in->index, st->step, t0, n, 0);
 }

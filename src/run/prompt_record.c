@@ -12,6 +12,17 @@
 
 #define MAX_SPANS 200000 /* per prompt and rank: a bound for record.trace: steps */
 
+int64_t prompt_phase_begin(struct worker *w, enum span_phase phase)
+{
+    w->backend->ops->range(w->backend, span_name(phase));
+    return clock_ns();
+}
+
+void prompt_phase_end(struct worker *w)
+{
+    w->backend->ops->range(w->backend, NULL);
+}
+
 void prompt_span(struct worker *w, enum span_phase phase, int64_t prompt, int64_t step,
                  int64_t start_ns, int64_t sequences, int64_t tokens)
 {

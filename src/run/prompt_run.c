@@ -101,18 +101,19 @@ static void loop(struct prompt_state *st)
 {
     struct worker *w = st->w;
     struct sequence **live = NULL;
-    int64_t span_start = clock_ns(), span_tokens = 0, n_live = 0;
+    int64_t span_start = 0, span_tokens = 0, n_live = 0;
     bool per_round = w->job->record.trace == RECORD_TRACE_ROUNDS;
     for (;;) {
         if (w->poll) w->poll(w->poll_arg);
         if (is_decision_point(st, st->step, n_live)) {
+            if (live) prompt_phase_end(w);
             if (per_round && span_tokens > 0)
                 prompt_span(w, SPAN_DECODE, st->in->index, st->step, span_start, n_live,
                             span_tokens);
             prompt_decide(st);
             if (st->done) break;
             live = mem_realloc(live, (size_t)st->n, sizeof(struct sequence *));
-            span_start = clock_ns();
+            span_start = prompt_phase_begin(w, SPAN_DECODE);
             span_tokens = 0;
         }
         int64_t before = engine_tokens_sampled(w->engine);
@@ -145,10 +146,10 @@ enum prompt_outcome prompt_run(struct worker *w, const struct prompt_input *in,
     st.energy_before_j = w->backend->ops->energy_j(w->backend);
     kvcache_peak(w->generator_pages, true);
     *record = (struct trace_record){0};
-    if (begin(&st) < 0)
-        st.skipped = true;
-    else
-        loop(&st);
+    prompt_phase_begin(w, SPAN_PREFILL);
+    st.skipped = begin(&st) < 0;
+    prompt_phase_end(w);
+    if (!st.skipped) loop(&st);
     if (st.deciders != w->grid.share) agree_to_leave(&st);
     if (!st.abandoned) prompt_record(&st, record);
     for (int64_t i = 0; i < st.n; i++) sequence_release(&st.sequences[i], w->generator_pages);

@@ -64,7 +64,10 @@ void prompt_decide(struct prompt_state *st);
 /* prompt_move.c: even out the live candidates of the groups.  Collective over the share. */
 void prompt_balance(struct prompt_state *st);
 
-/* prompt_record.c */
+/* prompt_record.c.  A phase: begin (the device's profiler sees it, too; returns its start), end,
+ * then, when it is worth a row of the trace, prompt_span. */
+int64_t prompt_phase_begin(struct worker *w, enum span_phase phase);
+void prompt_phase_end(struct worker *w);
 void prompt_record(struct prompt_state *st, struct trace_record *r);
 void prompt_span(struct worker *w, enum span_phase phase, int64_t prompt, int64_t step,
                  int64_t start_ns, int64_t sequences, int64_t tokens);

@@ -30,6 +30,18 @@ run 1 host.h5 "${small[@]}" "${every[@]}" reward.cache=host
 check same every-f32.h5 host.h5
 echo "evictions and the reward's cache: the same"
 
+# ---- a profiler sees the phases under the names of the trace (a real one is not asked) ----
+SPECREJ_EMULATION_NVTX=$work/ranges run 1 ranges.h5 "${small[@]}" "${every[@]}"
+if [ -e ranges ]; then
+    "$SPECREJ" timeline ranges.h5 -o ranges.json
+    for phase in prefill decode score; do
+        recorded=$(grep -c "\"cat\": \"phase\", \"name\": \"$phase\"" ranges.json)
+        [ "$recorded" -gt 0 ] && [ "$(grep -cE "^ *$phase$" ranges)" = "$recorded" ] || fail "ranges of $phase, not $recorded"
+    done
+    if grep -vE '^(prefill|decode|decide|  score|  move)$' ranges; then fail "ranges that the trace does not know"; fi
+    echo "ranges: those of the trace"
+fi
+
 # ---- which backend ----
 sed -i 's/^backend: .*/backend: auto/' job.yaml
 start 1 auto.h5 "${small[@]}"

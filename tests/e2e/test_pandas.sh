@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# The example of results/README.md runs as it stands there, and its tables name every field of a result file.
+# The examples of results/README.md and README.md run as they stand there; the tables of the former describe every field
+# of src/trace/format.h and of a real result file.
 set -euo pipefail
 : "${SPECREJ:?path of the program}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readme=$here/../../results/README.md
+command -v python3 >/dev/null || { echo "needs python3" && exit 77; }
+python3 "$here/result_fields.py" "$here/../../src/trace/format.h" "$readme"
 python=
 for p in ${PYTHON:-} python3 /usr/bin/python3; do
     if "$p" -c 'import h5py, pandas' 2>/dev/null; then python=$p && break; fi
 done
-[ -n "$python" ] || { echo "no python3 with h5py and pandas" && exit 77; }
+[ -n "$python" ] || { echo "SKIPPED: no python3 with h5py and pandas, so the examples did not run" && exit 77; }
 export OMP_NUM_THREADS=1 OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
 work=$(mktemp -d "${TMPDIR:-/tmp}/pandas.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -16,7 +19,13 @@ cd "$work"
 "$python" "$here/verbs_models.py" .
 "$SPECREJ" run same.yaml -q --set output=FILE.h5 2>log || { cat log && exit 1; }
 
-sed -n '/^```python$/,/^```$/p' "$readme" | grep -v '^```' >example.py
+example() { sed -n '/^```python$/,/^```$/p' "$1" | grep -v '^```'; }
+mkdir demo && cp FILE.h5 demo/point.h5
+example "$here/../../README.md" >first.py
+grep -q demo/point.h5 first.py
+"$python" first.py >printed
+grep -q "^prompt_index" printed
+example "$readme" >example.py
 [ "$(wc -l <example.py)" = 5 ]
 "$python" example.py >printed
 cat printed
@@ -37,4 +46,4 @@ for name, table in [(None, f.attrs), *((k, f[k].dtype.names or ()) for k in f)]:
             assert re.search(rf"\b{word}\b", row), (name, field, word)
 PYTHON
 "$python" example.py "$readme" >/dev/null
-echo "results/README.md: the example runs, every field is described"
+echo "results/README.md: the examples run, every field is described"

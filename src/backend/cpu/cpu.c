@@ -26,6 +26,13 @@ static void cpu_destroy(struct backend *b)
     free(b);
 }
 
+/* Profilers of a processor know its functions by name. */
+static void cpu_range(struct backend *b, const char *name)
+{
+    (void)b;
+    (void)name;
+}
+
 static const struct backend_ops cpu_ops = {
     .name = "cpu",
     .destroy = cpu_destroy,
@@ -67,6 +74,7 @@ static const struct backend_ops cpu_ops = {
     .sample = cpu_sample,
     .logprob = cpu_logprob,
     .energy_j = cpu_energy_j,
+    .range = cpu_range,
 };
 
 /* "model name : X" of /proc/cpuinfo. */

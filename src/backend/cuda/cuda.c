@@ -92,6 +92,7 @@ static const struct backend_ops cuda_ops = {
     .sample = cuda_sample,
     .logprob = cuda_logprob,
     .energy_j = cuda_energy_j,
+    .range = cuda_range,
 };
 
 static int find_device(int rank_on_host, int *device, struct err *e)

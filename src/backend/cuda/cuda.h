@@ -145,6 +145,9 @@ struct cuda_energy *cuda_energy_open(const unsigned char uuid[16]); /* NULL: not
 void cuda_energy_close(struct cuda_energy *e);                      /* accepts NULL */
 double cuda_energy_j(struct backend *b);
 
+/* ---- range.c ---- */
+void cuda_range(struct backend *b, const char *name);
+
 /* ---- graph.c ---- */
 void cuda_graph(struct backend *b, uint64_t key, void (*body)(void *), void *arg);
 void cuda_graphs_free(struct backend *b);
