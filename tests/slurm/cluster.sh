@@ -14,6 +14,8 @@ cluster_dir=${CLUSTER_DIR:-}
 cluster_nodes=${CLUSTER_NODES:-2}
 cluster_programs=(munged slurmctld slurmd sbatch srun scontrol squeue sinfo scancel)
 PATH=$PATH:/usr/sbin:/sbin
+seal=(unshare --fork --pid --kill-child --mount-proc --net --uts --ipc --mount)
+node_seal=(unshare --fork --pid --kill-child --mount-proc --uts --ipc --mount)
 
 # Slurm's or another program that is missing.
 missing_program() {
@@ -118,31 +120,51 @@ export_environment() {
 node_start() {
     if is_sealed; then
         (
-            CLUSTER_NODE=$1 setsid unshare --fork --pid --kill-child --mount-proc --uts --ipc --mount bash -c \
+            CLUSTER_NODE=$cluster_dir/$1 setsid "${node_seal[@]}" bash -c \
                 "hostname $1; mount -t tmpfs tmpfs /dev/shm; slurmd -N $1; sleep infinity & wait" >/dev/null 2>&1 &
             echo $! >"$cluster_dir/run/power-$1.pid"
         )
     else
-        CLUSTER_NODE=$1 slurmd -N "$1"
+        CLUSTER_NODE=$cluster_dir/$1 slurmd -N "$1"
     fi
 }
 
 node_is_idle() { [ "$(timeout 5 sinfo -hN -n "$1" -o %T)" = idle ]; }
 cluster_is_idle() { [ "$(timeout 5 sinfo -hNo %T | sort -u)" = idle ]; }
 
+parent_of() { awk '/^PPid:/ { print $2 }' "/proc/$1/status"; }
+
 # marked NAME=VALUE...: ids of the processes that have one of these in their environment, but for us and our parents.
 marked() {
-    local file pattern own=" " pid=$BASHPID
+    local own=" " pid=$BASHPID
     while [ "$pid" -gt 1 ]; do
         own+="$pid "
-        pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")
+        pid=$(parent_of "$pid")
     done
-    pattern=$(printf '%s\n' "$@")
-    for file in /proc/[0-9]*/environ; do
-        pid=${file//[!0-9]/}
+    grep -lzsxF "${@/#/-e}" /proc/[0-9]*/environ | tr -dc '0-9\n' | while read -r pid; do
         case $own in *" $pid "*) continue ;; esac
-        if { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -qxF "$pattern"; then echo "$pid"; fi
+        [ ! -e "/proc/$pid" ] || echo "$pid" # grep itself is gone
     done
+}
+
+# What jobs run on a node: batch scripts, launchers, ranks.
+tasks_on() {
+    local pid
+    for pid in $(marked "SLURMD_NODENAME=$1"); do
+        grep -qzsxF "CLUSTER_DIR=$cluster_dir" "/proc/$pid/environ" && echo "$pid"
+    done
+    return 0
+}
+
+# All of a node.  A step's daemon writes its title over its environment, but it is its tasks' parent.
+node_processes() {
+    local pid parent
+    marked "CLUSTER_NODE=$cluster_dir/$1"
+    for pid in $(tasks_on "$1"); do
+        echo "$pid"
+        parent=$(parent_of "$pid")
+        [ "$(cat "/proc/$parent/comm")" != slurmstepd ] || echo "$parent"
+    done 2>/dev/null
 }
 
 # node_kill NODE: it loses its power: slurmd, the steps' daemons and all ranks are gone at once.
@@ -151,14 +173,14 @@ node_kill() {
         kill -9 "$(cat "$cluster_dir/run/power-$1.pid")"
     else
         # shellcheck disable=SC2046  # several ids
-        kill -9 $(marked "CLUSTER_NODE=$1" "SLURMD_NODENAME=$1") 2>/dev/null
+        kill -9 $(node_processes "$1") 2>/dev/null
     fi
 }
 
 # slurmd_kill NODE: slurmd alone; the steps' daemons and the ranks live on.
 slurmd_kill() {
     local pid
-    for pid in $(marked "CLUSTER_NODE=$1"); do
+    for pid in $(marked "CLUSTER_NODE=$cluster_dir/$1"); do
         [ "$(cat "/proc/$pid/comm")" = slurmd ] && kill -9 "$pid"
     done
     return 0
@@ -170,19 +192,23 @@ slurmd_start() {
     if is_sealed; then
         inside=(nsenter --target "$(pgrep -P "$(cat "$cluster_dir/run/power-$1.pid")")" --mount --uts --ipc --pid)
     fi
-    CLUSTER_NODE=$1 "${inside[@]}" slurmd -N "$1"
+    CLUSTER_NODE=$cluster_dir/$1 "${inside[@]}" slurmd -N "$1"
 }
 
-# The controller: lost with what it did not save, and started again.
-controller_kill() { kill -9 "$(cat "$cluster_dir/run/slurmctld.pid")"; }
+# By SIGTERM, upon which it saves its state: after a crash it can have forgotten a young job, whose id it then gives to
+# another, or can run a finished one again.
+controller_stop() {
+    local pid
+    pid=$(cat "$cluster_dir/run/slurmctld.pid")
+    kill "$pid" && eventually 20 test ! -e "/proc/$pid"
+}
 controller_start() { slurmctld && eventually 20 timeout 5 scontrol ping; }
 
 # ranks_on NODE: process ids of the program's ranks there, as this shell sees them.
 ranks_on() {
-    local pid environment
-    for pid in $(pgrep -x specrej); do
-        environment=$({ tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null)
-        [[ $'\n'$environment$'\n' == *$'\n'SLURMD_NODENAME=$1$'\n'* && $environment == *PMIX_RANK=* ]] && echo "$pid"
+    local pid
+    for pid in $(tasks_on "$1"); do
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = specrej ] && grep -qzs '^PMIX_RANK=' "/proc/$pid/environ" && echo "$pid"
     done
     return 0
 }
@@ -216,13 +242,16 @@ cluster_down() {
     rm -rf "$cluster_dir"
 }
 
-# A network with an address besides 127.0.0.1, without which the C library resolves none at all.
-make_network() {
-    ip link set lo up && ip link add cluster type bridge && ip addr add 10.78.0.1/24 dev cluster &&
-        ip link set cluster up
+# What is sealed gets a /dev/shm of its own, and a network with an address besides 127.0.0.1, without which the C library
+# resolves none at all.
+furnish() {
+    mount -t tmpfs tmpfs /dev/shm && ip link set lo up && ip link add cluster type bridge &&
+        ip addr add 10.78.0.1/24 dev cluster && ip link set cluster up
 }
 
-seal=(unshare --fork --pid --kill-child --mount-proc --net --uts --ipc --mount)
+can_seal() {
+    [ "$(id -u)" = 0 ] && "${seal[@]}" bash -c "$(declare -f furnish); furnish && ${node_seal[*]} hostname n1" 2>/dev/null
+}
 
 run_in_cluster() {
     local program status
@@ -230,17 +259,14 @@ run_in_cluster() {
         echo "skipped: no $program on this machine (setup.sh --dev installs Slurm)"
         return 77
     fi
-    if [ "${CLUSTER_SEALED:-}" = "" ]; then
-        if [ "$(id -u)" = 0 ] && command -v ip >/dev/null && "${seal[@]}" true 2>/dev/null; then
-            CLUSTER_SEALED=yes exec "${seal[@]}" bash "${BASH_SOURCE[0]}" run "$@"
-        fi
+    if [ -z "${CLUSTER_SEALED:-}" ]; then
+        can_seal && CLUSTER_SEALED=yes exec "${seal[@]}" bash "${BASH_SOURCE[0]}" run "$@"
         export CLUSTER_SEALED=no
     fi
     cluster_dir=$(mktemp -d "${TMPDIR:-/tmp}/specrej-slurm.XXXXXX")
     trap cluster_down EXIT
     if is_sealed; then
-        make_network || return 1
-        mount -t tmpfs tmpfs /dev/shm
+        furnish || return 1
         node_names | sed 's/^/127.0.0.1 /' | cat /etc/hosts - >"$cluster_dir/hosts"
         mount --bind "$cluster_dir/hosts" /etc/hosts
     fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What breaks at night: a rank, a whole node, a slurmd, the controller, two starts of one job.  The job ends with a clear
-# word or goes on by itself; submitted again it goes on, and nothing is there twice.
+# What breaks at night: a rank, a whole node, a slurmd, the controller restarted, two starts of one job.  The job ends with
+# a clear word or goes on by itself; submitted again it goes on, and nothing is there twice.
 source "$(dirname "$0")/support.sh"
 
 two=("parallel: {tensor: 2, split: prompts}")
@@ -55,14 +55,13 @@ submit -- steady.yaml
 eventually 150 committed steady.h5 1 || fail "the job does not start"
 node=$(node_of "$job")
 slurmd_kill "$node"
-controller_kill
-sleep 1
+controller_stop || fail "the controller does not stop"
 slurmd_start "$node"
 controller_start || fail "the controller does not come back"
 ended COMPLETED 0:0
 check same reference/one.h5 steady.h5
 [ "$("$COMPARE_RESULTS" runs steady.h5)" = 1 ] || fail "it was started again"
-echo "slurmd and slurmctld killed: the job did not notice"
+echo "slurmd killed, slurmctld restarted: the job did not notice"
 
 # ---- two jobs with one file: never both ----
 one shared.yaml
