@@ -1,6 +1,12 @@
 /* The heads of reward models, applied on the host to the output of the final norm.  Pure functions:
- * f32 storage, every sum in double in index order, so that a reward's bits depend on its hidden
- * state alone.
+ * f32 storage, every sum in double in one fixed order, so that a reward's bits depend on its hidden
+ * state alone, on any backend.
+ *
+ * On the host also where a GPU does the rest: a round needs one row of hidden states per candidate.
+ * 1,024 candidates of an 8B model (D 4096, bf16) are 8 MiB to copy and, for one label, 4.2 million
+ * multiplications, for ArmoRM's 19 objectives 80 million, beside 2 x 10^15 FLOPs of the forward
+ * pass over 128 new tokens of each.  A two-layer head multiplies D x D times for each candidate
+ * (Qwen2.5-Math-RM-7B, D 3584: 13 million); there a product on the device would pay.
  *
  * Sources: the published modelling code of the models that arch.h names. */
 #pragma once
