@@ -20,6 +20,7 @@
 #pragma once
 
 #include "backend/types.h"
+#include "backend/workload.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "comm/comm.h"
@@ -136,6 +137,12 @@ struct backend_ops {
     /* Bytes that may still be taken on this device by this rank (free memory, cgroup and Slurm
      * limits, divided by the ranks that share it). */
     size_t (*free_bytes)(struct backend *b);
+    /* What `reserve` takes for n workloads that take turns; nothing where ops need no device memory
+     * of their own. */
+    size_t (*workspace_bytes)(const struct workload *w, int n);
+    /* Takes it; what was reserved for other workloads serves too.  Ops within the workload take no
+     * more from then on.  -1 with *e: no memory. */
+    int (*reserve)(struct backend *b, const struct workload *w, struct err *e);
 
     /* ---- weights: filled row by row in order, in any number of calls, then finished (packed).
      * Never needs more than the packed matrix plus 64 MiB.  fill: rows [n_rows, K] host, of type

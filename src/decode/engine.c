@@ -47,6 +47,16 @@ size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows)
     return row * (size_t)(1 + slice_rows(row, max_rows));
 }
 
+struct workload engine_workload(const struct arch *a, const struct shard *s, enum dtype activation,
+                                int64_t max_positions, int64_t max_rows, int64_t top_k)
+{
+    struct workload w = model_workload(a, s, activation, max_positions, max_rows);
+    w.draws = slice_rows(logits_row_bytes(s), max_rows);
+    w.V_local = s->V_local;
+    w.top_k = top_k;
+    return w;
+}
+
 struct engine *engine_create(struct model *m, struct kvcache *k, const struct engine_config *c,
                              struct err *e)
 {
@@ -70,12 +80,15 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
     g->draws = mem_calloc(rows, sizeof *g->draws);
     g->first_logits = b->ops->alloc(b, row_bytes);
     g->logits = b->ops->alloc(b, (size_t)g->slice * row_bytes);
-    if (!g->first_logits || !g->logits) {
-        err_set(e, "no memory for logits: %lld rows of %zu bytes", (long long)g->slice, row_bytes);
-        engine_destroy(g);
-        return NULL;
-    }
-    return g;
+    struct workload w = engine_workload(&m->arch, &m->shard, b->activation, m->max_positions,
+                                        m->max_rows, c->sample.top_k);
+    int rc = b->ops->reserve(b, &w, e);
+    if (rc == 0 && (!g->first_logits || !g->logits))
+        rc = err_set(e, "no memory for logits: %lld rows of %zu bytes", (long long)g->slice,
+                     row_bytes);
+    if (rc == 0) return g;
+    engine_destroy(g);
+    return NULL;
 }
 
 void engine_destroy(struct engine *g)

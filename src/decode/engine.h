@@ -29,6 +29,9 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
 void engine_destroy(struct engine *g); /* accepts NULL */
 /* Backend memory that engine_create takes: logits of the prompt and of a slice of the batch. */
 size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows);
+/* What it asks of the backend, its model's passes included. */
+struct workload engine_workload(const struct arch *a, const struct shard *s, enum dtype activation,
+                                int64_t max_positions, int64_t max_rows, int64_t top_k);
 
 /* -1 with *e: empty, too long for the context, or an id outside the vocabulary. */
 int engine_check(const struct engine *g, const int32_t *ids, int64_t n, struct err *e);

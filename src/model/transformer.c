@@ -46,6 +46,19 @@ size_t model_workspace_bytes(const struct arch *a, const struct shard *s, enum d
     return bytes;
 }
 
+struct workload model_workload(const struct arch *a, const struct shard *s, enum dtype activation,
+                               int64_t max_positions, int64_t max_rows)
+{
+    bool is_rounded = a->qkv_bias && activation != DTYPE_ID_F32;
+    return (struct workload){.max_rows = max_rows,
+                             .max_positions = max_positions,
+                             .D = a->D,
+                             .H = s->H_local,
+                             .E = a->E,
+                             .bias_columns = is_rounded ? (s->H_local + 2 * s->G_local) * a->E : 0,
+                             .ranks = to_int(s->P)};
+}
+
 static int take_arena(struct model *m, struct err *e)
 {
     struct backend *b = m->backend;
@@ -82,7 +95,9 @@ int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int6
     b->ops->upload(b, m->rope, rope, rope_bytes(&m->arch, max_positions));
     free(rope);
     m->kv = b->ops->kv_create(b, model_kv_shape(m), n_pages, e);
-    return m->kv ? 0 : -1;
+    if (!m->kv) return -1;
+    struct workload w = model_workload(&m->arch, &m->shard, b->activation, max_positions, max_rows);
+    return b->ops->reserve(b, &w, e);
 }
 
 void model_release(struct model *m)

@@ -34,6 +34,9 @@ struct kv_shape model_kv_shape(const struct model *m);
 /* Set up scratch, rope table and the KV pool for a loaded model.  weights must be there. */
 int model_prepare(struct model *m, int64_t max_positions, int64_t max_rows, int64_t n_pages,
                   struct err *e);
+/* What its passes ask of the backend; draws are the caller's to add. */
+struct workload model_workload(const struct arch *a, const struct shard *s, enum dtype activation,
+                               int64_t max_positions, int64_t max_rows);
 /* Bytes that model_prepare takes besides the pages; activation: of the backend. */
 size_t model_workspace_bytes(const struct arch *a, const struct shard *s, enum dtype activation,
                              int64_t max_positions, int64_t max_rows);

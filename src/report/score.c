@@ -102,8 +102,12 @@ static int plan_pages(const struct score *s, int64_t *longest, int64_t *pages, s
         if (n > *longest) *longest = n;
         if ((int64_t)l->prefix.n > prefix) prefix = (int64_t)l->prefix.n;
     }
-    size_t work = model_workspace_bytes(&m->arch, &m->shard, s->backend->activation, *longest,
-                                        s->backend->max_rows);
+    enum dtype activation = s->backend->activation;
+    int64_t rows = s->backend->max_rows;
+    struct workload w = model_workload(&m->arch, &m->shard, activation, *longest, rows);
+    size_t work = model_workspace_bytes(&m->arch, &m->shard, activation, *longest, rows) +
+                  scorer_workspace_bytes(&m->arch, activation, rows) +
+                  s->backend->ops->workspace_bytes(&w, 1);
     double free_bytes =
         MEMORY_SHARE * (double)s->backend->ops->free_bytes(s->backend) - (double)work;
     double fits = free_bytes / (double)setup_page_bytes(m);

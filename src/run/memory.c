@@ -86,7 +86,15 @@ static size_t workspace_bytes(const struct worker *w, const struct memory_plan *
 {
     enum dtype activation = w->backend->activation;
     int64_t rows = w->backend->max_rows;
-    size_t bytes = 0;
+    struct workload works[2];
+    int n = 0;
+    if (w->role == WORKER_JOB)
+        works[n++] = engine_workload(&w->generator.arch, &w->generator.shard, activation,
+                                     p->generator_positions, rows, w->job->sampling.top_k);
+    if (!w->reward_is_self)
+        works[n++] = model_workload(&w->reward.arch, &w->reward.shard, activation,
+                                    p->reward_positions, rows);
+    size_t bytes = w->backend->ops->workspace_bytes(works, n);
     if (w->role == WORKER_JOB)
         bytes += model_workspace_bytes(&w->generator.arch, &w->generator.shard, activation,
                                        p->generator_positions, rows) +

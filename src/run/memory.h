@@ -11,7 +11,7 @@ struct memory_plan {
     int64_t budget_pages;                          /* logical, per prompt; 0 for a judge */
     int64_t reward_pages; /* in the reward model's pool; the generator's: memory_pool_pages */
     size_t generator_page_bytes, reward_page_bytes;
-    size_t workspace_bytes; /* activations, rotary tables, logits, of both models */
+    size_t workspace_bytes; /* activations, rotary tables, logits, of both models; what ops need */
 };
 
 /* Prompts beyond a model's context are skipped: nothing is set aside for them. */

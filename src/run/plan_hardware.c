@@ -94,6 +94,7 @@ static void from_sheet(struct hardware *h, const struct job *j, const struct she
     h->dtype = h->activation = dtype_of_job(j, DTYPE_ID_BF16);
     h->max_rows = CUDA_MAX_ROWS;
     h->kv_page_bytes = plain_page_bytes;
+    h->workspace_bytes = workload_bytes;
     set(h, FIGURE_MEMORY, s->memory_gib, FIGURE_SHEET);
     set(h, FIGURE_BANDWIDTH, s->bandwidth, FIGURE_SHEET);
     set(h, FIGURE_COMPUTE, h->dtype == DTYPE_ID_F32 ? s->f32_tflops : s->half_tflops, FIGURE_SHEET);

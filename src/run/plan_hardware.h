@@ -44,6 +44,7 @@ struct hardware {
     int64_t max_rows; /* of a forward pass */
     size_t (*kv_page_bytes)(const struct backend *b,
                             struct kv_shape shape); /* reads b->activation */
+    size_t (*workspace_bytes)(const struct workload *w, int n);
     struct figure figures[FIGURES];
 };
 

@@ -123,6 +123,7 @@ static void fill(struct hardware *h, struct backend *b, int64_t ranks, double by
     h->activation = b->activation;
     h->max_rows = b->max_rows;
     h->kv_page_bytes = b->ops->kv_page_bytes;
+    h->workspace_bytes = b->ops->workspace_bytes;
     /* The ranks have the whole machine's rates together; a rank has no more than its threads give.
      */
     double part = h->is_cuda ? 1.0 : 1.0 / share, alone = (double)h->threads / cpus;

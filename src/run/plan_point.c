@@ -26,6 +26,7 @@ static void planned_device_init(struct planned_device *d, struct backend_ops *op
 {
     *ops = (struct backend_ops){.name = h->is_cuda ? "cuda" : "cpu",
                                 .free_bytes = free_bytes,
+                                .workspace_bytes = h->workspace_bytes,
                                 .kv_page_bytes = h->kv_page_bytes};
     d->backend = (struct backend){.ops = ops,
                                   .impl = d,

@@ -372,9 +372,39 @@ static void test_alone(void **state)
     free(draws);
 }
 
+/* What is set aside before anything is taken is enough. */
+static void test_workspace(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = {1, 7, 64, 511, 1024},
+                         widths[] = {1, 301, 32000, 262147, 1 << 21};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t j = 0; j < sizeof widths / sizeof *widths; j++)
+            for (size_t f = 0; f < FILTERS; f++)
+                for (int ranks = 1; ranks <= 8; ranks++) {
+                    struct sample_params p = params_of(filters[f], ranks * widths[j]);
+                    struct workload w = {.max_rows = 1024,
+                                         .ranks = ranks,
+                                         .draws = rows[i],
+                                         .V_local = widths[j],
+                                         .top_k = p.top_k};
+                    struct k_sample k = {.S = rows[i],
+                                         .temperature = p.temperature,
+                                         .top_k = p.top_k,
+                                         .top_p = p.top_p,
+                                         .V = p.V,
+                                         .V_local = widths[j],
+                                         .ranks = ranks};
+                    size_t bytes[WORK_PARTS];
+                    workload_parts(&w, bytes);
+                    assert_true(k_sample_workspace(&k) <= bytes[WORK_SAMPLE]);
+                }
+}
+
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_one_rank), cmocka_unit_test(test_ranks),
-    cmocka_unit_test(test_broken),   cmocka_unit_test(test_alone),
-    cmocka_unit_test(test_large),    cmocka_unit_test(test_many_draws),
+    cmocka_unit_test(test_workspace),  cmocka_unit_test(test_one_rank),
+    cmocka_unit_test(test_ranks),      cmocka_unit_test(test_broken),
+    cmocka_unit_test(test_alone),      cmocka_unit_test(test_large),
+    cmocka_unit_test(test_many_draws),
 };
 RUN_KERNEL_TESTS(tests)

@@ -327,6 +327,7 @@ static void memory(void **state)
     struct hardware h = round_numbers();
     h.max_rows = 1024;
     h.kv_page_bytes = page_bytes;
+    h.workspace_bytes = workload_bytes;
     struct plan_prompt prompt = {.tokens = 100, .reward_tokens = 110, .fits = true};
     struct job j;
     struct err e = {{0}};
@@ -351,6 +352,8 @@ static void memory(void **state)
     /* All that 100 candidates can use: 7 pages of the prompt, 63 of each. */
     near_bytes(p.memory.kv[0], (7 + 100 * 63) * 16 * 131072.0);
     assert_true(p.memory.taken <= 0.9 * 0x1p36 + 0.1 * (p.memory.weights[0] + p.memory.weights[1]));
+    /* Attention's partial results: (m, l, o [128]) of 32 heads, for a row and 1024 more. */
+    assert_true(p.memory.workspace > 2048 * 32 * 130 * 4.0);
     assert_int_equal(p.n_least, 100);
     double whole = p.memory.weights[0] + p.memory.weights[1];
     point_free(&p);

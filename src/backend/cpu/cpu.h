@@ -65,6 +65,9 @@ void *cpu_alloc(struct backend *b, size_t bytes);
 void cpu_free(struct backend *b, void *p);
 void cpu_copy(struct backend *b, void *dst, const void *src, size_t bytes);
 size_t cpu_free_bytes(struct backend *b);
+/* Ops' own memory is the process's: nothing. */
+size_t cpu_workspace_bytes(const struct workload *w, int n);
+int cpu_reserve(struct backend *b, const struct workload *w, struct err *e);
 
 double cpu_energy_j(struct backend *b);
 

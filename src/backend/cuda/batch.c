@@ -41,6 +41,16 @@ static struct steps *steps_of(struct backend *b)
     return cuda->steps;
 }
 
+struct cuda_buffer *cuda_batch_memory(struct backend *b)
+{
+    return &steps_of(b)->memory;
+}
+
+struct cuda_buffer *cuda_drawn_memory(struct backend *b)
+{
+    return &steps_of(b)->drawn;
+}
+
 const struct cuda_batch *cuda_batch_of(struct backend *b)
 {
     return &steps_of(b)->batch;
@@ -178,8 +188,7 @@ static void send(struct backend *b, const struct places *p, const char *staged, 
                  int64_t T)
 {
     struct steps *s = steps_of(b);
-    size_t room = p->bytes > s->memory.bytes ? p->bytes + p->bytes / 2 : p->bytes;
-    char *memory = cuda_need(b, &s->memory, room);
+    char *memory = cuda_need(b, &s->memory, p->bytes);
     CUDA_CHECK(
         cudaMemcpyAsync(memory, staged, p->bytes, cudaMemcpyHostToDevice, cuda_of(b)->stream));
     cuda_staged(b);

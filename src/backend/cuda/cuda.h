@@ -26,6 +26,7 @@ const char *nccl_status_name(int status);
 struct cuda_buffer {
     void *p;
     size_t bytes;
+    bool is_reserved; /* as large as its workload needs: reserve.c */
 };
 
 /* Pinned memory in turns: a turn is used again when the device has read it. */
@@ -113,6 +114,10 @@ void *cuda_stage(struct backend *b, size_t bytes);
 void cuda_staged(struct backend *b);
 void cuda_staging_free(struct cuda_staging *s);
 
+/* ---- reserve.c ---- */
+size_t cuda_workspace_bytes(const struct workload *w, int n);
+int cuda_reserve(struct backend *b, const struct workload *w, struct err *e);
+
 /* ---- weight.c (gemm.h has how it is multiplied) ---- */
 struct weight *cuda_weight_create(struct backend *b, int64_t N, int64_t K, struct err *e);
 int cuda_weight_fill(struct backend *b, struct weight *w, const void *rows, enum dtype from,
@@ -139,6 +144,8 @@ void cuda_decode_draw(struct backend *b, const float *logits, int64_t at, int64_
 void cuda_decode_advance(struct backend *b);
 void cuda_decode_end(struct backend *b, int32_t *token, float *logprob);
 void cuda_steps_free(struct backend *b);
+struct cuda_buffer *cuda_batch_memory(struct backend *b);
+struct cuda_buffer *cuda_drawn_memory(struct backend *b);
 
 /* ---- energy.c ---- */
 struct cuda_energy *cuda_energy_open(const unsigned char uuid[16]); /* NULL: not known */
@@ -184,7 +191,7 @@ void cuda_attention(struct backend *b, void *out, const void *qkv, const struct 
                     const struct attention_params *p);
 void cuda_kv_copy(struct backend *b, struct kv_pool *kv, int32_t dst, int32_t src);
 struct k_kv_layers cuda_kv_layers(const struct kv_pool *kv); /* all */
-/* Slots of attention's workspace that a pool of this shape may use for T rows. */
+/* Slots of attention's workspace for T rows. */
 int64_t cuda_attention_slots(int64_t T);
 
 /* ---- kv_host.c ---- */

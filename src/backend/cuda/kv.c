@@ -5,11 +5,9 @@
 
 #include <stdlib.h>
 
-#define SPARE_SLOTS 1024 /* of attention's workspace, besides one for each row */
-
 int64_t cuda_attention_slots(int64_t T)
 {
-    return T + SPARE_SLOTS;
+    return T + WORK_SPARE_SLOTS;
 }
 
 static size_t layer_page_bytes(const struct backend *b, struct kv_shape s)
@@ -47,7 +45,6 @@ static int prepare(struct backend *b, struct kv_shape s, struct err *e)
 struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t n_pages,
                                struct err *e)
 {
-    struct cuda *cuda = cuda_of(b);
     size_t bytes;
     if (n_pages < 0 || n_pages > INT32_MAX ||
         __builtin_mul_overflow((size_t)n_pages, cuda_kv_page_bytes(b, shape), &bytes)) {
@@ -56,9 +53,7 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
     }
     if (prepare(b, shape, e) < 0) return NULL;
     char *data = cuda_alloc(b, bytes);
-    size_t slots = k_attention_workspace_bytes(cuda_attention_slots(b->max_rows), shape.H, shape.E);
-    if (!data || !cuda_try_need(b, &cuda->slots, slots) ||
-        cuda_exchange_prepare(b, cuda_kv_page_bytes(b, shape)) < 0) {
+    if (!data || cuda_exchange_prepare(b, cuda_kv_page_bytes(b, shape)) < 0) {
         err_set(e,
                 "cannot have %.2f GiB of device memory for %lld KV pages; set a smaller "
                 "budget_tokens",

@@ -31,7 +31,7 @@ void cuda_release(struct backend *b, void *p)
 void *cuda_try_need(struct backend *b, struct cuda_buffer *buffer, size_t bytes)
 {
     if (bytes <= buffer->bytes) return buffer->p;
-    ENSURE(!cuda_of(b)->recording);
+    ENSURE(!cuda_of(b)->recording && !buffer->is_reserved); /* else workload.c counts too little */
     cuda_release(b, buffer->p);
     *buffer = (struct cuda_buffer){0};
     buffer->p = cuda_alloc(b, bytes);
