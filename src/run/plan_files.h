@@ -14,9 +14,8 @@ struct plan_output {
 /* Looks at the folder of the job's output; what is wrong with it is in notes. */
 void output_look(struct plan_output *o, const struct job *j, struct plan_notes *notes);
 
-/* Bytes of a prompt's rows: `candidates` generated `tokens` tokens, scored `texts` times in
- * `rounds` rounds; of those `complete` with complete_tokens are complete.  text_bytes: of a token's
- * text. */
+/* Bytes of a prompt's rows: `candidates` generated `tokens` tokens and were scored `texts` times in
+ * `rounds` rounds and `steps` passes; of those `complete` with complete_tokens are complete. */
 struct output_counts {
     int64_t candidates, tokens, complete, complete_tokens, texts, rounds, steps;
 };

@@ -16,7 +16,6 @@ struct like {
     const struct run_row *run; /* its last */
     int64_t budget_pages;
     struct price_setup price;
-    const struct plan_inputs *inputs;
 
     /* Over its prompts: */
     struct price floors;
@@ -168,7 +167,7 @@ static void set_figures(const struct like *l, struct hardware *h)
 int like_read(const char *path, const struct job *j, struct plan_inputs *in, struct hardware *h,
               struct lengths *lengths, struct plan_notes *notes, struct err *e)
 {
-    struct like l = {.path = path, .inputs = in};
+    struct like l = {.path = path};
     int rc = open_file(&l, e);
     if (rc == 0) {
         bool shared = l.job.parallel.split == SPLIT_CANDIDATES;
