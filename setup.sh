@@ -68,6 +68,7 @@ find_missing() {
     need "cmocka" libcmocka-dev pkg-config --exists cmocka
     wish "python3 (chat templates that are not built in)" python3 command -v python3
     wish "Jinja2 for python3 (the same)" python3-jinja2 python3 -c "import jinja2"
+    wish "gnuplot (figures of specrej report)" gnuplot-nox command -v gnuplot
     if [ "$dev" = yes ]; then
         need "clang-format" clang-format command -v clang-format
         need "valgrind" valgrind command -v valgrind

@@ -35,7 +35,7 @@ static const char help_text[] =
     "      what is in a checkpoint folder or a result file; --prompt: one prompt's story\n"
     "  specrej report FILE.h5... [--reference N] [--json] [-o DIR]\n"
     "      result files side by side: rewards, cost and speedup against Best-of-N; -o: also as\n"
-    "      report.csv, report.md and LaTeX rows\n"
+    "      report.csv, report.md, LaTeX rows and a figure\n"
     "  specrej export FILE.h5 [--format jsonl|alpaca_eval|csv] [--pick best|all|pairs] [-o OUT]\n"
     "      the answers, for other programs; pairs: best and worst of each prompt (DPO)\n"
     "  specrej timeline FILE.h5 [--prompt INDEX] [-o OUT.json]\n"

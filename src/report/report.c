@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "report/cells.h"
 #include "report/compare.h"
+#include "report/figures.h"
 #include "report/forms.h"
 #include "report/table.h"
 
@@ -133,6 +134,7 @@ int report(const char *const *paths, int n_paths, const struct report_options *o
     if (rc == 0) {
         averages_make(&p, &c);
         if (o->folder) rc = forms_write(&c, &p, o->folder, e);
+        if (o->folder && rc == 0) rc = figures_write(&c, &p, o->folder, e);
         if (rc == 0) print(&c, &p, o->json, out);
     }
     averages_free(&p);

@@ -9,7 +9,7 @@
 
 struct report_options {
     bool json;
-    const char *folder;  /* for report.csv, report.md and report.tex; NULL: none */
+    const char *folder;  /* for forms.h's and figures.h's files; NULL: none */
     int64_t reference_n; /* N of the Best-of-N file that has score 100; 0: 120, else the largest */
 };
 

@@ -622,6 +622,17 @@ static void test_forms(void **state)
     free(csv);
     free(md);
     free(tex);
+    char *gp = temp_read(p->folder, "improvement.gp", &n);
+    assert_non_null(strstr(gp, "\n1 100 1 1 100 100 4\nEND\n$series2 << END\n0.333333333 87.5 "));
+    assert_non_null(strstr(gp, "title \"speculative_rejection, N 4, by alpha\""));
+    free(gp);
+    if (system("command -v gnuplot >/dev/null") == 0) {
+        char *svg = temp_read(p->folder, "improvement.svg", &n);
+        assert_non_null(strstr(svg, "<svg"));
+        assert_non_null(strstr(svg, "relative compute (Best-of-4 = 1)"));
+        assert_non_null(strstr(svg, "</svg>"));
+        free(svg);
+    }
     o.folder = p->paths[0]; /* a file */
     out = open_memstream(&text, &n);
     assert_true(report((const char *const *)p->paths, p->n_paths, &o, out, &e) < 0);
