@@ -28,6 +28,8 @@ run 1 evicted.h5 "${small[@]}" budget_tokens=240
 check same bon-f32.h5 evicted.h5
 run 1 host.h5 "${small[@]}" "${every[@]}" reward.cache=host
 check same every-f32.h5 host.h5
+SPECREJ_EMULATION_PINNED_MIB=17 run 1 nowhere.h5 "${small[@]}" "${every[@]}" reward.cache=host # staging takes 16
+check same every-f32.h5 nowhere.h5
 echo "evictions and the reward's cache: the same"
 
 # ---- a profiler sees the phases under the names of the trace (a real one is not asked) ----
@@ -74,6 +76,19 @@ variant() {
 }
 variant "2 groups by prompts" 2
 variant "2 groups by candidates" 2 parallel.split=candidates
+
+# where one rank has no memory to park KV in, none parks
+cat >less_on_rank_1 <<'SH'
+#!/bin/bash
+[ "${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-0}}" = 1 ] && export SPECREJ_EMULATION_PINNED_MIB=17
+exec "$@"
+SH
+chmod +x less_on_rank_1
+run 2 tensor-every.h5 "${small[@]}" "${every[@]}" parallel.tensor=2
+RANK_LAUNCHER="${RANK_LAUNCHER:-} ./less_on_rank_1" run 2 tensor-host.h5 "${small[@]}" "${every[@]}" parallel.tensor=2 \
+    reward.cache=host
+check same tensor-every.h5 tensor-host.h5
+echo "parked on 2 ranks: the same"
 
 # split NAME RANKS [KEY=VALUE...]: its own pairing.
 split() {

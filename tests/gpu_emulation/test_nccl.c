@@ -232,6 +232,35 @@ static void test_silent_peer(void **state)
 #endif
 }
 
+/* One rank's network is gone: it is told so, the others' streams stay busy. */
+static void test_fault(void **state)
+{
+    (void)state;
+    if (world_size < 2) skip();
+    ncclComm_t comm = open_world();
+    float *x = floats(N), *all = floats((size_t)world_size * N);
+    cudaStream_t stream;
+    CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    if (world_rank == 1) setenv("SPECREJ_EMULATION_NCCL_FAULT", "0", 1);
+    CHECK(ncclAllGather(x, all, N, ncclFloat32, comm, stream));
+    for (int i = 0; i < 100; i++) {
+        ncclResult_t error;
+        assert_int_equal(cudaStreamQuery(stream), cudaErrorNotReady);
+        CHECK(ncclCommGetAsyncError(comm, &error));
+        assert_int_equal(error, world_rank == 1 ? ncclRemoteError : ncclSuccess);
+    }
+    cudaGetLastError();
+    CHECK(ncclCommAbort(comm));
+    CHECK(cudaStreamSynchronize(stream));
+    unsetenv("SPECREJ_EMULATION_NCCL_FAULT");
+    CHECK(cudaStreamDestroy(stream));
+    CHECK(cudaFree(x));
+    CHECK(cudaFree(all));
+#ifdef SPECREJ_EMULATION_MPI
+    MPI_Barrier(MPI_COMM_WORLD);
+#endif
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -256,9 +285,13 @@ int main(int argc, char **argv)
     (void)argc, (void)argv;
 #endif
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_version),          cmocka_unit_test(test_collectives),
-        cmocka_unit_test(test_send_and_receive), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_silent_peer),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_collectives),
+        cmocka_unit_test(test_send_and_receive),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_silent_peer),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 #ifdef SPECREJ_EMULATION_MPI

@@ -27,7 +27,7 @@ struct allocation {
 /* By the inverted address: the leak sanitizer, which looks for addresses, then finds device memory
  * that its owner has lost. */
 std::map<uintptr_t, allocation> allocations;
-size_t device_bytes; /* in use */
+size_t device_bytes, pinned_bytes; /* in use */
 cudaError_t last_error = cudaSuccess;
 int current_device;
 std::map<const void *, size_t> optin_bytes; /* of a kernel: cudaFuncSetAttribute */
@@ -69,6 +69,11 @@ size_t total_bytes()
     return gpu::environment_number("SPECREJ_EMULATION_MIB", 1024) << 20;
 }
 
+size_t most_pinned_bytes()
+{
+    return gpu::environment_number("SPECREJ_EMULATION_PINNED_MIB", 1 << 20) << 20;
+}
+
 /* All are alike, and share memory and streams. */
 int device_count()
 {
@@ -86,11 +91,13 @@ cudaError_t allocate(void **p, size_t bytes, bool is_device)
     *p = nullptr;
     if (gpu::breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     if (bytes == 0) return cudaSuccess;
-    if (is_device && bytes > total_bytes() - device_bytes) return cudaErrorMemoryAllocation;
+    size_t &in_use = is_device ? device_bytes : pinned_bytes;
+    if (bytes > (is_device ? total_bytes() : most_pinned_bytes()) - in_use)
+        return cudaErrorMemoryAllocation;
     if (posix_memalign(p, 256, bytes) != 0) return cudaErrorMemoryAllocation;
     memset(*p, 0xff, bytes);
     allocations[~reinterpret_cast<uintptr_t>(*p)] = {bytes, is_device, true};
-    if (is_device) device_bytes += bytes;
+    in_use += bytes;
     return cudaSuccess;
 }
 
@@ -103,7 +110,7 @@ cudaError_t release(void *p, bool is_device)
     if (at == allocations.end() || at->second.is_device != is_device || !at->second.is_owned)
         return cudaErrorInvalidValue;
     gpu::finish_all();
-    if (is_device) device_bytes -= at->second.bytes;
+    (is_device ? device_bytes : pinned_bytes) -= at->second.bytes;
     allocations.erase(at);
     free(p);
     return cudaSuccess;

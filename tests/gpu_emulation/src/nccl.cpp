@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -27,7 +28,7 @@
 /* Shared with operations in streams, which may outlive the caller's handle. */
 struct group_of_ranks {
     int rank, n_ranks;
-    bool is_aborted;
+    bool is_aborted, is_broken;
 #ifdef SPECREJ_EMULATION_MPI
     MPI_Comm mpi;
 #endif
@@ -208,6 +209,20 @@ void finish(const operation &o, const exchange &e)
         memcpy(o.receive, e.received.data(), e.received.size());
 }
 
+/* SPECREJ_EMULATION_NCCL_FAULT=n: after n groups of operations of this process the network is gone,
+ * and what comes to be started never ends; or it gets SPECREJ_EMULATION_NCCL_SIGNAL. */
+bool is_network_gone()
+{
+    static uint64_t n_started;
+    if (n_started < gpu::environment_number("SPECREJ_EMULATION_NCCL_FAULT", UINT64_MAX)) {
+        n_started++;
+        return false;
+    }
+    uint64_t signal = gpu::environment_number("SPECREJ_EMULATION_NCCL_SIGNAL", 0);
+    if (signal != 0) raise(static_cast<int>(signal));
+    return true;
+}
+
 /* What an aborted communicator had under way: MPI may still write there. */
 std::vector<progress> abandoned;
 
@@ -221,6 +236,11 @@ bool go_on(const std::vector<operation> &operations, progress *p)
     if (operations[0].ranks->is_aborted) {
         if (p->is_started) abandoned.push_back(std::move(*p));
         return true;
+    }
+    if (!p->is_started && is_network_gone()) {
+        operations[0].ranks->is_broken = true;
+        last_error = "SPECREJ_EMULATION_NCCL_FAULT";
+        return false;
     }
     if (!p->is_started) {
         p->is_started = true;
@@ -446,7 +466,8 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
 {
     if (!comm) return invalid("no communicator");
-    *error = ncclSuccess; /* a death is not seen, as it is not reliably seen inside a node */
+    /* A death is not seen, as it is not reliably seen inside a node. */
+    *error = comm->ranks->is_broken ? ncclRemoteError : ncclSuccess;
     return ncclSuccess;
 }
 
