@@ -5,8 +5,8 @@ source "$(dirname "$0")/tiny.sh"
 [ -f "${SPECREJ_CUDA_BACKEND:-}" ] || { echo "skipped: SPECREJ_CUDA_BACKEND names no library"; exit 77; }
 has_mpi || { echo "skipped: this build has no MPI"; exit 77; }
 export SPECREJ_TEST_BACKEND=cuda
-deadline=10  # seconds that a rank waits for its device: on a busy machine, ranks wait for each other for some
-patience=120 # that the job may take to end after the fault
+deadline=20  # seconds that a rank waits for its device: on a busy machine, ranks wait for each other for some
+patience=300 # that the job may take to end after the fault
 tiny_job
 n_prompts=4
 prompts $n_prompts >prompts.jsonl
