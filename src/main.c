@@ -7,7 +7,7 @@
 #include "report/verbs.h"
 #include "run/coordinator.h"
 #include "run/options.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 #include "version.h"
 
 #include <stdio.h>
@@ -75,13 +75,6 @@ static char *command_line(int argc, char **argv)
     return line;
 }
 
-static bool is_chosen(const struct options *o, const char *id)
-{
-    for (int i = 0; i < o->n_points; i++)
-        if (strncmp(id, o->points[i], strlen(o->points[i])) == 0) return true;
-    return o->n_points == 0;
-}
-
 static void print_point(const struct job *j)
 {
     char id[HASH_HEX], *path = job_output_path(j);
@@ -106,7 +99,7 @@ static int run_points(const struct sweep *s, const struct options *o, const char
     for (int64_t i = 0; i < s->n_points; i++) {
         char id[HASH_HEX];
         job_point_id(&s->points[i], id);
-        if (!is_chosen(o, id)) continue;
+        if (!options_has_point(o, id)) continue;
         n++;
         int status = coordinator_run(&s->points[i], &ro, world, kept, e);
         if (status == EXIT_BAD_INPUT) log0(LOG_ERROR, "%s", e->text);

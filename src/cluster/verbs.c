@@ -69,6 +69,19 @@ static void target_close(struct target *t)
     free(t->name);
 }
 
+/* --point: the others are left out. */
+static void keep_chosen(struct points *p, const struct options *o)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (options_has_point(o, p->items[i].id))
+            p->items[n++] = p->items[i];
+        else
+            free(p->items[i].output);
+    }
+    p->n = n;
+}
+
 static void print(const struct points *p, const struct target *t, const struct options *o,
                   int64_t *done)
 {
@@ -96,6 +109,7 @@ int verb_status(const struct options *o, const char *command, struct comm *world
         int rc = target_open(&t, o->files[i], o, e);
         if (rc == 0) {
             points_look(&p, t.sweep.points, (size_t)t.sweep.n_points, &t.folder, &no_slurm);
+            keep_chosen(&p, o);
             print(&p, &t, o, &done);
         }
         if (no_slurm.text[0])

@@ -102,3 +102,10 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
     }
     return 0;
 }
+
+bool options_has_point(const struct options *o, const char *id)
+{
+    for (int i = 0; i < o->n_points; i++)
+        if (strncmp(id, o->points[i], strlen(o->points[i])) == 0) return true;
+    return o->n_points == 0;
+}

@@ -48,3 +48,7 @@ struct options {
 
 /* -1 with *e: unknown option, a missing value. */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
+
+/* Is the point with this id among those that --point names (by their first digits)?  Without
+ * --point every one is. */
+bool options_has_point(const struct options *o, const char *id);

@@ -1,8 +1,8 @@
 /* What a plan computes, against sums made by hand: lengths, the work of a prompt, its price, a
  * rank's memory, the schedule of prompts. */
 #include "base/mem.h"
-#include "run/plan_point.h"
-#include "run/plan_scale.h"
+#include "run/plan/point.h"
+#include "run/plan/scale.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "run/inputs.h"
-#include "run/plan_notes.h"
+#include "run/plan/notes.h"
 
 struct plan_model {
     const char *role;   /* "generator", "reward", "judge" */

@@ -1,12 +1,12 @@
 /* The work of one prompt, counted without a model: how many candidates live at every step, what is
  * scored when.  The policy that decides is the real one (policy/), asked at the same points and
  * with the same counts of pages as in prompt_decide.c; Best-of-N's admission follows
- * prompt_admit.c. What nobody can know is drawn: lengths (plan_lengths.h), and rewards that have
- * nothing to do with them. */
+ * prompt_admit.c. What nobody can know is drawn: lengths (run/plan/lengths.h), and rewards that
+ * have nothing to do with them. */
 #pragma once
 
 #include "policy/policy.h"
-#include "run/plan_lengths.h"
+#include "run/plan/lengths.h"
 
 struct work_setup {
     struct policy policy; /* config.n: candidates of this prompt */

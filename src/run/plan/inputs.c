@@ -1,4 +1,4 @@
-#include "run/plan_inputs.h"
+#include "run/plan/inputs.h"
 
 #include "base/mem.h"
 #include "run/model_setup.h"

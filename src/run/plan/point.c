@@ -1,7 +1,7 @@
-#include "run/plan_point.h"
+#include "run/plan/point.h"
 
 #include "base/mem.h"
-#include "run/plan_files.h"
+#include "run/plan/files.h"
 #include "run/prompt_run.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "run/plan_lengths.h"
+#include "run/plan/lengths.h"
 
 #include "base/mem.h"
 #include "base/rng.h"

@@ -6,7 +6,7 @@
 
 #include "backend/backend.h"
 #include "job/job.h"
-#include "run/plan_notes.h"
+#include "run/plan/notes.h"
 
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "job/job.h"
-#include "run/plan_notes.h"
+#include "run/plan/notes.h"
 
 struct plan_output {
     char path[4096];      /* of the first point's file */

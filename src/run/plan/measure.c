@@ -1,4 +1,4 @@
-#include "run/plan_measure.h"
+#include "run/plan/measure.h"
 
 #include "backend/backend.h"
 #include "base/clock.h"

@@ -1,4 +1,4 @@
-#include "run/plan_notes.h"
+#include "run/plan/notes.h"
 
 #include "base/mem.h"
 

@@ -1,9 +1,9 @@
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "run/coordinator.h"
-#include "run/plan_like.h"
+#include "run/plan/like.h"
 
 #include <errno.h>
 #include <math.h>

@@ -15,8 +15,8 @@
 #include "comm/comm.h"
 #include "job/sweep.h"
 #include "run/options.h"
-#include "run/plan_files.h"
-#include "run/plan_scale.h"
+#include "run/plan/files.h"
+#include "run/plan/scale.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * for every group (weak), and with all groups on one prompt (split: candidates). */
 #pragma once
 
-#include "run/plan_point.h"
+#include "run/plan/point.h"
 
 #define SCALE_MAX_RANKS 1024
 #define SCALE_TENSORS   4 /* 1, 2, 4, 8 */

@@ -1,4 +1,4 @@
-#include "run/plan_scale.h"
+#include "run/plan/scale.h"
 
 #include <math.h>
 #include <stdlib.h>

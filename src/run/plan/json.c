@@ -1,6 +1,6 @@
 /* A plan for programs: SI units, the names of the struct's fields. */
 #include "base/json.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include <math.h>
 #include <string.h>

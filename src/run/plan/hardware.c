@@ -1,6 +1,6 @@
-#include "run/plan_hardware.h"
+#include "run/plan/hardware.h"
 
-#include "run/plan_measure.h"
+#include "run/plan/measure.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Seconds of counted work (plan_work.h) on a group of `tensor` ranks, from bytes and FLOPs
+/* Seconds of counted work (run/plan/work.h) on a group of `tensor` ranks, from bytes and FLOPs
  * (model/cost.h).
  *
  * Floor: every phase at the device's ceilings, and the exchanges between the group's ranks.
@@ -9,8 +9,8 @@
 #pragma once
 
 #include "model/cost.h"
-#include "run/plan_hardware.h"
-#include "run/plan_work.h"
+#include "run/plan/hardware.h"
+#include "run/plan/work.h"
 
 struct price_setup {
     const struct hardware *hardware;

@@ -2,9 +2,9 @@
  * machine came. */
 #pragma once
 
-#include "run/plan_hardware.h"
-#include "run/plan_inputs.h"
-#include "run/plan_lengths.h"
+#include "run/plan/hardware.h"
+#include "run/plan/inputs.h"
+#include "run/plan/lengths.h"
 
 /* Fills lengths, and in h the efficiencies, overhead and start as measured: the floors of h's
  * ceilings for the work in the file, over the times in the file.  So they hold for h whatever its

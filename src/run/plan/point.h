@@ -2,10 +2,10 @@
 #pragma once
 
 #include "run/memory.h"
-#include "run/plan_hardware.h"
-#include "run/plan_inputs.h"
-#include "run/plan_lengths.h"
-#include "run/plan_price.h"
+#include "run/plan/hardware.h"
+#include "run/plan/inputs.h"
+#include "run/plan/lengths.h"
+#include "run/plan/price.h"
 
 struct point_memory { /* bytes of a rank */
     double device, weights[2], workspace, kv[2], taken;

@@ -1,4 +1,4 @@
-#include "run/plan_work.h"
+#include "run/plan/work.h"
 
 #include "backend/types.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* The ceilings of the machine at hand, measured. */
 #pragma once
 
-#include "run/plan_hardware.h"
+#include "run/plan/hardware.h"
 
 /* Fills name, kind, threads, dtype and the figures memory, bandwidth, compute and ranks_per_node,
  * as one of `ranks` ranks has them that share this machine (a GPU is taken to be each rank's own).

@@ -1,7 +1,7 @@
-#include "run/plan_like.h"
+#include "run/plan/like.h"
 
 #include "base/mem.h"
-#include "run/plan_price.h"
+#include "run/plan/price.h"
 #include "run/prompt_run.h"
 #include "trace/reader.h"
 

@@ -1,5 +1,5 @@
 /* A plan for a person. */
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "run/plan_price.h"
+#include "run/plan/price.h"
 
 #include <math.h>
 

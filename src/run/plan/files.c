@@ -1,4 +1,4 @@
-#include "run/plan_files.h"
+#include "run/plan/files.h"
 
 #include "base/mem.h"
 #include "trace/format.h"
