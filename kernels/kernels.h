@@ -70,6 +70,17 @@ cudaError_t k_gather_rows(void *out, const void *x, const int32_t *rows, int64_t
 cudaError_t k_add_bias(void *out, enum dtype out_type, const float *x, const float *bias, int64_t T,
                        int64_t N, cudaStream_t stream);
 
+/* ---- quantize.cu, scale_rows.cu: before and after a product of e4m3 ---- */
+/* out [rows, stride] e4m3 and scale [rows] of x [rows, K]; stride: a multiple of 8, at least K; out
+ * aligned to 8 bytes. */
+cudaError_t k_quantize(void *out, float *scale, const void *x, enum dtype x_type, int64_t rows,
+                       int64_t K, int64_t stride, cudaStream_t stream);
+/* out [T, N] of out_type = sum [T, stride] f32 * row_scale [T] * column_scale [N] + bias [N] (or
+ * NULL); out may be sum where out is f32 and stride is N. */
+cudaError_t k_scale_rows(void *out, enum dtype out_type, const float *sum, int64_t stride,
+                         const float *row_scale, const float *column_scale, const float *bias,
+                         int64_t T, int64_t N, cudaStream_t stream);
+
 /* ---- rope_kv_write.cu ---- */
 /* kv_layer: the layer's pages.  rope [positions, E/2, 2].  q_norm, k_norm: [E] or NULL. */
 cudaError_t k_rope_kv_write(void *qkv, void *kv_layer, enum dtype act, struct k_batch batch,

@@ -1,8 +1,10 @@
 /* The only inline PTX: one small function per instruction, each with its emulation beside it
- * (tests/gpu_emulation says how that runs).  All need sm_80.  Layouts are those of the PTX ISA,
- * "Matrix fragments for mma.m16n8k16" and "ldmatrix"; lane = thread of the warp, row = lane / 4,
- * column pair = lane % 4. */
+ * (tests/gpu_emulation says how that runs).  All need sm_80, or do without where that has none.
+ * Layouts are those of the PTX ISA, "Matrix fragments for mma.m16n8k16" and "ldmatrix"; lane =
+ * thread of the warp, row = lane / 4, column pair = lane % 4. */
 #pragma once
+
+#include "backend/e4m3.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -132,5 +134,18 @@ static __device__ __forceinline__ uint4 load_streaming_16(const void *global)
         : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
         : "l"(__cvta_generic_to_global(global)));
     return v;
+#endif
+}
+
+/* Two numbers as e4m3, the first in the lower byte: e4m3_narrow of each (NaN of either sign), which
+ * sm_80 has no instruction for. */
+static __device__ __forceinline__ uint32_t e4m3_pair(float low, float high)
+{
+#if defined SPECREJ_EMULATED || __CUDA_ARCH__ < 890
+    return e4m3_narrow(low) | static_cast<uint32_t>(e4m3_narrow(high)) << 8;
+#else
+    uint16_t pair;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+    return pair;
 #endif
 }

@@ -43,7 +43,7 @@ static const char help_text[] =
     "  specrej tokenize MODEL [--raw] [--decode]\n"
     "      text on stdin -> ids, BOS as the model wants it (--raw: without); --decode: ids -> "
     "text\n"
-    "  specrej score MODEL [--template NAME] [--backend cpu|cuda] [--dtype f32|bf16|f16]\n"
+    "  specrej score MODEL [--template NAME] [--backend cpu|cuda] [--dtype f32|bf16|f16|fp8]\n"
     "      lines {\"prompt\": ..., \"response\": ...} or {\"messages\": [...]} on stdin -> "
     "rewards\n"
     "\n"

@@ -1,5 +1,7 @@
 #include "backend/backend.h"
 
+#include "backend/e4m3.h"
+
 #include <string.h>
 
 size_t dtype_bytes(enum dtype d)
@@ -10,6 +12,8 @@ size_t dtype_bytes(enum dtype d)
     case DTYPE_ID_BF16:
     case DTYPE_ID_F16:
         return 2;
+    case DTYPE_ID_FP8:
+        return 1;
     case DTYPE_NONE:
         break;
     }
@@ -25,10 +29,24 @@ const char *dtype_name(enum dtype d)
         return "bf16";
     case DTYPE_ID_F16:
         return "f16";
+    case DTYPE_ID_FP8:
+        return "fp8";
     case DTYPE_NONE:
         break;
     }
     return "none";
+}
+
+enum dtype dtype_beside(enum dtype d)
+{
+    return d == DTYPE_ID_FP8 ? DTYPE_ID_BF16 : d;
+}
+
+size_t dtype_matrix_bytes(enum dtype d, int64_t N, int64_t K)
+{
+    if (d != DTYPE_ID_FP8) return (size_t)N * (size_t)K * dtype_bytes(d);
+    size_t rows = ((size_t)N + 15) / 16 * 16, columns = ((size_t)K + 15) / 16 * 16;
+    return rows * (columns + sizeof(float));
 }
 
 static float from_bits(uint32_t u)
@@ -51,6 +69,7 @@ static float f16_widen(uint16_t h)
 void dtype_widen(float *out, const void *in, enum dtype from, size_t n)
 {
     const uint16_t *half = in;
+    const uint8_t *quarter = in;
     switch (from) {
     case DTYPE_ID_F32:
         memcpy(out, in, n * sizeof *out);
@@ -60,6 +79,9 @@ void dtype_widen(float *out, const void *in, enum dtype from, size_t n)
         break;
     case DTYPE_ID_F16:
         for (size_t i = 0; i < n; i++) out[i] = f16_widen(half[i]);
+        break;
+    case DTYPE_ID_FP8:
+        for (size_t i = 0; i < n; i++) out[i] = e4m3_widen(quarter[i]);
         break;
     case DTYPE_NONE:
         DIE("no such type of number");
@@ -96,6 +118,7 @@ static uint16_t f16_narrow(float x)
 void dtype_narrow(void *out, const float *in, enum dtype to, size_t n)
 {
     uint16_t *half = out;
+    uint8_t *quarter = out;
     switch (to) {
     case DTYPE_ID_F32:
         memcpy(out, in, n * sizeof *in);
@@ -105,6 +128,9 @@ void dtype_narrow(void *out, const float *in, enum dtype to, size_t n)
         break;
     case DTYPE_ID_F16:
         for (size_t i = 0; i < n; i++) half[i] = f16_narrow(in[i]);
+        break;
+    case DTYPE_ID_FP8:
+        for (size_t i = 0; i < n; i++) quarter[i] = e4m3_narrow(in[i]);
         break;
     case DTYPE_NONE:
         DIE("no such type of number");

@@ -13,8 +13,8 @@
  *
  * Two kinds of numbers flow between ops, all in backend memory: f32 (the residual stream, what a
  * block adds to it, norms' weights, logits) and `act` (void pointers: what a matrix reads and what
- * stands between two matrices), of the type b->activation: f32 on the cpu, the weights' type on a
- * GPU.  Pointers marked "host" are plain memory.
+ * stands between two matrices), of the type b->activation: f32 on the cpu, dtype_beside the
+ * weights' type on a GPU.  Pointers marked "host" are plain memory.
  *
  * Ops are issued in order and may run later; download, decode_end, sample and logprob wait. */
 #pragma once
@@ -33,8 +33,16 @@ size_t dtype_bytes(enum dtype d);
 const char *dtype_name(enum dtype d);
 /* Exact widening of n numbers. */
 void dtype_widen(float *out, const void *in, enum dtype from, size_t n);
-/* Rounding of n numbers, to nearest, ties to even; NaN stays NaN. */
+/* Rounding of n numbers, to nearest, ties to even; NaN stays NaN.  FP8 has no scale here: beyond
+ * 448 is 448. */
 void dtype_narrow(void *out, const float *in, enum dtype to, size_t n);
+
+/* Of all else that a model has where its layers' matrices are of type d: embedding, vocabulary
+ * projection and, on a GPU, K, V and `act`.  bf16 beside FP8, else d itself. */
+enum dtype dtype_beside(enum dtype d);
+/* Bytes of a matrix [N, K] of type d.  FP8: each row has a scale of f32, and both sides are padded
+ * to multiples of 16, which tensor cores want. */
+size_t dtype_matrix_bytes(enum dtype d, int64_t N, int64_t K);
 
 /* A matrix [N, K] of weights, stored and packed as the backend likes.  Opaque. */
 struct weight;
@@ -106,7 +114,7 @@ struct backend {
     struct comm *shard;  /* borrowed: ranks of all groups with this rank's shard; NULL: no pages
                             move between groups */
     void *impl;
-    enum dtype dtype;      /* how weights are stored */
+    enum dtype dtype;      /* how the layers' matrices are stored */
     enum dtype activation; /* of `act` buffers */
     int64_t max_rows;      /* of a forward pass: more are worth no more */
     int64_t
@@ -145,9 +153,10 @@ struct backend_ops {
     int (*reserve)(struct backend *b, const struct workload *w, struct err *e);
 
     /* ---- weights: filled row by row in order, in any number of calls, then finished (packed).
-     * Never needs more than the packed matrix plus 64 MiB.  fill: rows [n_rows, K] host, of type
-     * `from`. ---- */
-    struct weight *(*weight_create)(struct backend *b, int64_t N, int64_t K, struct err *e);
+     * Never needs more than the packed matrix plus 64 MiB.  type: b->dtype, or dtype_beside it.
+     * fill: rows [n_rows, K] host, of type `from`: F32, BF16 or F16. ---- */
+    struct weight *(*weight_create)(struct backend *b, enum dtype type, int64_t N, int64_t K,
+                                    struct err *e);
     int (*weight_fill)(struct backend *b, struct weight *w, const void *rows, enum dtype from,
                        int64_t n_rows, struct err *e);
     /* All rows must have been given.  A library's GEMM is used for an (N, K) where a self-test,
@@ -158,7 +167,8 @@ struct backend_ops {
     size_t (*weight_bytes)(const struct weight *w);
 
     /* out [T, N] of type out_type (F32 or b->activation) = x [T, K] act * W^T + bias [N] (f32, may
-     * be NULL; added once, after the sum over K). */
+     * be NULL; added once, after the sum over K).  W of FP8: its rows were rounded as they came,
+     * each with the scale that makes its largest number 448, and the rows of x are so here. */
     void (*gemm)(struct backend *b, void *out, enum dtype out_type, const void *x,
                  const struct weight *w, const float *bias, int64_t T);
 
@@ -187,7 +197,8 @@ struct backend_ops {
 
     /* ---- rows ---- */
     /* out [T, D] f32 = table[token - vocab_begin] * scale for the batch's tokens, zero for those
-     * outside [vocab_begin, vocab_begin + rows).  table: rows of type b->dtype. */
+     * outside [vocab_begin, vocab_begin + rows).  table: rows of type
+     * dtype_beside(b->dtype). */
     void (*embed)(struct backend *b, float *out, const void *table, int64_t T, int64_t D,
                   int64_t vocab_begin, int64_t rows, float scale);
     /* out (of type out_type) = x / sqrt(mean(x^2) + eps) * (w + w_offset); out may be x when both
@@ -284,7 +295,7 @@ struct backend *backend_open(const struct backend_config *c, struct comm *world,
 
 /* The CPU backend (cpu/cpu.c).  tensor: borrowed for its life; threads: OpenMP threads of this rank
  * (0: from the environment or the CPUs this process may use); dtype: NONE chooses bf16 where the
- * processor multiplies it, else f32. F16 is refused with a message.  NULL with *e. */
+ * processor multiplies it, else f32. F16 and FP8 are refused with a message.  NULL with *e. */
 struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int threads,
                                    struct err *e);
 void backend_destroy(struct backend *b); /* accepts NULL */

@@ -75,11 +75,13 @@ static struct backend *open_auto(const struct backend_config *c, struct comm *wo
         err_context(e, "backend: cuda: ");
         return NULL;
     }
+    struct err why = *e;
     struct backend *b = cuda ? module->create(c, device, host, tensor, shard, e)
                              : open_cpu(c, host, tensor, shard, e);
+    if (!b && !cuda) err_context(e, "backend auto took cpu, since %s: ", why.text);
     if (b && c->device == DEVICE_AUTO)
         snprintf(b->choice, sizeof b->choice, "backend auto: %s%s%s", b->ops->name,
-                 cuda ? "" : ", since ", cuda ? "" : e->text);
+                 cuda ? "" : ", since ", cuda ? "" : why.text);
     return b;
 }
 

@@ -5,7 +5,8 @@
 
 #define PAGE_TOKENS 16 /* tokens of a KV page */
 
-enum dtype { DTYPE_NONE, DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16 };
+/* FP8: e4m3.h. */
+enum dtype { DTYPE_NONE, DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16, DTYPE_ID_FP8 };
 
 enum activation { ACT_SILU, ACT_GELU_TANH, ACT_RELU };
 

@@ -16,13 +16,38 @@ static int64_t vector_parameters(const struct arch *a, int64_t qkv)
     return a->L * layer + a->D;
 }
 
+/* The matrices of all layers, as stored: one with `qkv` rows, the others H_E and F wide. */
+static size_t matrix_bytes(const struct arch *a, enum dtype dtype, int64_t qkv, int64_t H_E,
+                           int64_t F)
+{
+    size_t layer = dtype_matrix_bytes(dtype, qkv, a->D) + dtype_matrix_bytes(dtype, a->D, H_E) +
+                   dtype_matrix_bytes(dtype, 2 * F, a->D) + dtype_matrix_bytes(dtype, a->D, F);
+    return (size_t)a->L * layer;
+}
+
 size_t cost_weight_bytes(const struct arch *a, const struct shard *s, enum dtype dtype)
 {
     int64_t qkv = (s->H_local + 2 * s->G_local) * a->E;
-    int64_t layer = qkv * a->D + a->D * s->H_local * a->E + 3 * s->F_local * a->D;
     int64_t rows = s->V_rows + (a->head == HEAD_CAUSAL_LM ? s->V_local : 0);
-    return (size_t)(a->L * layer + rows * a->D) * dtype_bytes(dtype) +
+    return matrix_bytes(a, dtype, qkv, s->H_local * a->E, s->F_local) +
+           (size_t)(rows * a->D) * dtype_bytes(dtype_beside(dtype)) +
            (size_t)vector_parameters(a, qkv) * sizeof(float);
+}
+
+static int64_t largest(int64_t a, int64_t b, int64_t c)
+{
+    int64_t most = a > b ? a : b;
+    return (most > c ? most : c) + 15; /* multiples of 16 */
+}
+
+size_t cost_product_bytes(const struct arch *a, const struct shard *s, enum dtype dtype,
+                          int64_t rows)
+{
+    if (dtype != DTYPE_ID_FP8) return 0;
+    int64_t qkv = (s->H_local + 2 * s->G_local) * a->E;
+    int64_t K = largest(a->D, s->H_local * a->E, s->F_local) / 16 * 16,
+            N = largest(qkv, a->D, 2 * s->F_local) / 16 * 16;
+    return (size_t)rows * ((size_t)K + (size_t)(N + 1) * sizeof(float));
 }
 
 size_t cost_kv_token_bytes(const struct arch *a, const struct shard *s, size_t elem)
@@ -72,14 +97,15 @@ double cost_attention_flops(const struct arch *a, int64_t n_keys)
 /* All weights but the embedding table, of which only the step's rows are touched. */
 static double step_weight_bytes(const struct arch *a, enum dtype dtype, bool with_logits)
 {
-    double matrices = matrix_parameters(a) + (with_logits ? (double)a->V * (double)a->D : 0.0);
-    int64_t vectors = vector_parameters(a, (a->H + 2 * a->G) * a->E);
-    return matrices * (double)dtype_bytes(dtype) + (double)vectors * sizeof(float);
+    int64_t qkv = (a->H + 2 * a->G) * a->E, vectors = vector_parameters(a, qkv);
+    size_t matrices = matrix_bytes(a, dtype, qkv, a->H * a->E, a->F);
+    size_t logits = with_logits ? (size_t)(a->V * a->D) * dtype_bytes(dtype_beside(dtype)) : 0;
+    return (double)(matrices + logits) + (double)vectors * sizeof(float);
 }
 
 static double kv_layer_token_bytes(const struct arch *a, enum dtype dtype)
 {
-    return 2.0 * (double)(a->G * a->E) * (double)dtype_bytes(dtype);
+    return 2.0 * (double)(a->G * a->E) * (double)dtype_bytes(dtype_beside(dtype));
 }
 
 struct cost cost_prefill(const struct arch *a, enum dtype dtype, int64_t p, int64_t n,

@@ -5,13 +5,18 @@
 
 struct cost {
     double flops; /* over all ranks of the group */
-    double bytes; /* weights and KV that must be read and written, over all ranks, f32 or bf16 as
-                     stored */
+    double bytes; /* weights and KV that must be read and written, over all ranks, as stored */
 };
 
-/* Bytes of weights of one rank, as stored: matrices and embedding of dtype, norms and biases in
- * f32; without the reward head. */
+/* Everywhere: the layers' matrices are of dtype, the embedding, the vocabulary projection and KV of
+ * dtype_beside it, norms and biases of f32. */
+
+/* Bytes of weights of one rank, as stored, without the reward head. */
 size_t cost_weight_bytes(const struct arch *a, const struct shard *s, enum dtype dtype);
+/* Bytes of a GPU's workspace for products of up to `rows` rows in FP8, rounded rows and sums; 0 in
+ * other types.  Taken with the weights, and one for all models of a rank: the largest. */
+size_t cost_product_bytes(const struct arch *a, const struct shard *s, enum dtype dtype,
+                          int64_t rows);
 /* Bytes of K and V of one token, all layers, one rank (element size elem). */
 size_t cost_kv_token_bytes(const struct arch *a, const struct shard *s, size_t elem);
 /* Multiply-adds x 2 of all matrices for one row, head excluded; and of the vocabulary projection.
@@ -30,6 +35,6 @@ struct cost cost_prefill(const struct arch *a, enum dtype dtype, int64_t p, int6
 struct cost cost_decode(const struct arch *a, enum dtype dtype, int64_t B, int64_t P, int64_t own);
 /* Seconds below which no such step can go on a device of these rates, whose phases follow one
  * another: matrices (weights read, or multiplied), the shared prompt (read once, or attended to by
- * all), own tokens (read).  KV of dtype. */
+ * all), own tokens (read). */
 double cost_decode_floor_s(const struct arch *a, enum dtype dtype, int64_t B, int64_t P,
                            int64_t own, double bytes_per_s, double flops_per_s);

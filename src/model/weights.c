@@ -69,11 +69,13 @@ static void *take(struct loader *ld, const char *what, size_t bytes)
     return p;
 }
 
-static struct weight *begin_matrix(struct loader *ld, int64_t N, int64_t K)
+/* Of a layer, or the vocabulary projection. */
+static struct weight *begin_matrix(struct loader *ld, bool in_layer, int64_t N, int64_t K)
 {
     struct err e = {{0}};
     if (!healthy(ld)) return NULL;
-    struct weight *m = ld->b->ops->weight_create(ld->b, N, K, &e);
+    enum dtype type = in_layer ? ld->b->dtype : dtype_beside(ld->b->dtype);
+    struct weight *m = ld->b->ops->weight_create(ld->b, type, N, K, &e);
     if (!m) fetch_fail(&ld->from, &e);
     return m;
 }
@@ -114,7 +116,7 @@ static int add_slice(struct loader *ld, struct weight *m, const struct tensor_wa
 static int load_slice(struct loader *ld, struct weight **m, const struct tensor_want *t,
                       int64_t row, int64_t n_rows, int64_t col, int64_t n_cols, struct err *e)
 {
-    *m = begin_matrix(ld, n_rows, n_cols);
+    *m = begin_matrix(ld, true, n_rows, n_cols);
     TRY(add_slice(ld, *m, t, row, n_rows, col, n_cols, e));
     end_matrix(ld, *m);
     return 0;
@@ -171,7 +173,7 @@ static int load_qkv(struct loader *ld, int64_t l, struct layer_weights *y, struc
     const struct arch *a = ld->a;
     const struct shard *s = ld->s;
     int64_t q = s->H_local * a->E, kv = s->G_local * a->E;
-    y->qkv = begin_matrix(ld, q + 2 * kv, a->D);
+    y->qkv = begin_matrix(ld, true, q + 2 * kv, a->D);
     for (int i = 0; i < 3; i++) {
         struct tensor_want t = want(true, INIT_NORMAL, (i ? a->G : a->H) * a->E, a->D,
                                     "layers.%lld.self_attn.%s.weight", (long long)l, names[i]);
@@ -219,7 +221,7 @@ static int load_mlp(struct loader *ld, int64_t l, struct layer_weights *y, struc
     struct tensor_want gate = want_layer(l, "mlp.gate_proj.weight", INIT_NORMAL, a->F, a->D);
     struct tensor_want up = want_layer(l, "mlp.up_proj.weight", INIT_NORMAL, a->F, a->D);
     struct tensor_want down = want_layer(l, "mlp.down_proj.weight", INIT_NORMAL, a->D, a->F);
-    y->gate_up = begin_matrix(ld, 2 * s->F_local, a->D);
+    y->gate_up = begin_matrix(ld, true, 2 * s->F_local, a->D);
     TRY(add_slice(ld, y->gate_up, &gate, s->ffn_begin, s->F_local, 0, a->D, e));
     TRY(add_slice(ld, y->gate_up, &up, s->ffn_begin, s->F_local, 0, a->D, e));
     end_matrix(ld, y->gate_up);
@@ -234,17 +236,18 @@ static int load_mlp(struct loader *ld, int64_t l, struct layer_weights *y, struc
 static void put_embedding(struct loader *ld, int64_t row, int64_t n_rows, enum dtype from)
 {
     if (!healthy(ld)) return;
+    enum dtype to = dtype_beside(ld->b->dtype);
     int64_t n = n_rows * ld->a->D;
-    size_t bytes = (size_t)n * dtype_bytes(ld->b->dtype);
+    size_t bytes = (size_t)n * dtype_bytes(to);
     char *table = ld->w->embedding;
-    size_t at = (size_t)(row * ld->a->D) * dtype_bytes(ld->b->dtype);
-    if (from == ld->b->dtype) {
+    size_t at = (size_t)(row * ld->a->D) * dtype_bytes(to);
+    if (from == to) {
         ld->b->ops->upload(ld->b, table + at, ld->from.block, bytes);
         return;
     }
     float *wide = mem_calloc((size_t)n, sizeof *wide);
-    void *out = mem_calloc((size_t)n, dtype_bytes(ld->b->dtype));
-    narrow(out, ld->b->dtype, ld->from.block, from, wide, (size_t)n);
+    void *out = mem_calloc((size_t)n, dtype_bytes(to));
+    narrow(out, to, ld->from.block, from, wide, (size_t)n);
     ld->b->ops->upload(ld->b, table + at, out, bytes);
     free(out);
     free(wide);
@@ -272,9 +275,9 @@ static int load_vocabulary(struct loader *ld, struct err *e)
     struct tensor_want table = want(true, INIT_NORMAL, a->V, a->D, "embed_tokens.weight");
     struct tensor_want lm = want(false, INIT_NORMAL, a->V, a->D, "lm_head.weight");
     if (healthy(ld))
-        w->embedding =
-            take(ld, "the embedding", (size_t)(s->V_rows * a->D) * dtype_bytes(ld->b->dtype));
-    if (head) w->lm_head = begin_matrix(ld, s->V_local, a->D);
+        w->embedding = take(ld, "the embedding",
+                            (size_t)(s->V_rows * a->D) * dtype_bytes(dtype_beside(ld->b->dtype)));
+    if (head) w->lm_head = begin_matrix(ld, false, s->V_local, a->D);
     int64_t per = fetch_rows(a->D);
     for (int64_t r = 0; r < s->V_rows; r += per) {
         int64_t n = s->V_rows - r < per ? s->V_rows - r : per;

@@ -36,7 +36,7 @@ struct head_weights {
 
 struct weights {
     struct backend *backend;      /* borrowed */
-    void *embedding;              /* [V_rows, D] of backend->dtype */
+    void *embedding;              /* [V_rows, D] of dtype_beside(backend->dtype) */
     struct layer_weights *layers; /* [L] */
     float *final_norm;            /* [D] */
     struct weight *lm_head;       /* [V_local, D], NULL unless HEAD_CAUSAL_LM */

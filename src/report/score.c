@@ -27,12 +27,12 @@ struct score {
 
 static int choose_dtype(const char *name, enum dtype *out, struct err *e)
 {
-    static const enum dtype all[] = {DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16};
+    static const enum dtype all[] = {DTYPE_ID_F32, DTYPE_ID_BF16, DTYPE_ID_F16, DTYPE_ID_FP8};
     *out = DTYPE_NONE;
     if (!name || strcmp(name, "auto") == 0) return 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(name, dtype_name(all[i])) == 0) *out = all[i];
-    return *out ? 0 : err_set(e, "--dtype '%s' is none of auto, f32, bf16, f16", name);
+    return *out ? 0 : err_set(e, "--dtype '%s' is none of auto, f32, bf16, f16, fp8", name);
 }
 
 static int choose_device(const char *name, enum device_choice *out, struct err *e)

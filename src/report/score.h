@@ -11,7 +11,7 @@
 
 struct score_options {
     const char *chat_template; /* as the job's reward.template */
-    const char *dtype;         /* auto | f32 | bf16 | f16 */
+    const char *dtype;         /* auto | f32 | bf16 | f16 | fp8 */
     const char *backend;       /* auto | cpu | cuda */
     bool quiet;                /* nothing on stderr but errors */
 };

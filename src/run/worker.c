@@ -18,16 +18,14 @@ static struct backend *choose_backend(const struct worker *w, int threads, struc
     static const enum dtype dtype[] = {[DTYPE_AUTO] = DTYPE_NONE,
                                        [DTYPE_F32] = DTYPE_ID_F32,
                                        [DTYPE_BF16] = DTYPE_ID_BF16,
-                                       [DTYPE_F16] = DTYPE_ID_F16};
+                                       [DTYPE_F16] = DTYPE_ID_F16,
+                                       [DTYPE_FP8] = DTYPE_ID_FP8};
     static const enum device_choice device[] = {
         [BACKEND_AUTO] = DEVICE_AUTO, [BACKEND_CPU] = DEVICE_CPU, [BACKEND_CUDA] = DEVICE_CUDA};
-    struct backend_config c = {
-        .device = device[j->backend], .threads = threads, .reproducible = j->reproducible};
-    if (j->dtype == DTYPE_FP8) {
-        err_set(e, "dtype: fp8 needs a CUDA device of compute capability 8.9; use bf16 or f32");
-        return NULL;
-    }
-    c.dtype = dtype[j->dtype];
+    struct backend_config c = {.device = device[j->backend],
+                               .dtype = dtype[j->dtype],
+                               .threads = threads,
+                               .reproducible = j->reproducible};
     bool moves = w->role == WORKER_JOB && j->parallel.split == SPLIT_CANDIDATES &&
                  grid->n_groups > 1; /* prompt_move.c */
     return backend_open(&c, grid->world, grid->group, moves ? grid->shard : NULL, e);

@@ -20,7 +20,7 @@ static struct weight *weight_of(struct backend *b, int64_t N, int64_t K, uint64_
 {
     struct err e = {{0}};
     float *rows = random_numbers(N * K, DTYPE_ID_F32, seed);
-    struct weight *w = b->ops->weight_create(b, N, K, &e);
+    struct weight *w = b->ops->weight_create(b, b->dtype, N, K, &e);
     if (!w) fail_msg("%s", e.text);
     assert_int_equal(b->ops->weight_fill(b, w, rows, DTYPE_ID_F32, N, &e), 0);
     assert_int_equal(b->ops->weight_finish(b, w, &e), 0);

@@ -9,7 +9,7 @@ static struct weight *random_weight(struct backend *b, int64_t N, int64_t K, flo
     float *rows = host_memory(N * K, sizeof *rows);
     void *narrow = host_memory(N * K, dtype_bytes(b->dtype));
     fill_random(rows, N * K, seed);
-    struct weight *w = b->ops->weight_create(b, N, K, &e);
+    struct weight *w = b->ops->weight_create(b, b->dtype, N, K, &e);
     if (!w) fail_msg("%s", e.text);
     for (int64_t n = 0, piece = 1; n < N;
          n += piece, piece = piece * 3 % 41 + 1) { /* pieces of uneven size */
@@ -148,7 +148,7 @@ static void test_sources(void **state)
         x[3] = 1;
         for (int i = 0; i < N * K; i++) rows[i] = (half ? f16 : bf16)[i % 6];
         for (int n = 0; n < N; n++) want[n] = (half ? f16_value : bf16_value)[(n * K + 3) % 6];
-        struct weight *w = b->ops->weight_create(b, N, K, &e);
+        struct weight *w = b->ops->weight_create(b, b->dtype, N, K, &e);
         void *dx = put(b, x, K, DTYPE_ID_F32), *out = device_memory(b, N, DTYPE_ID_F32);
         assert_int_equal(
             b->ops->weight_fill(b, w, rows, half ? DTYPE_ID_F16 : DTYPE_ID_BF16, N, &e), 0);
@@ -171,8 +171,8 @@ static void test_refusals(void **state)
     assert_non_null(strstr(e.text, "f16"));
     struct backend *b = backend_for_test(DTYPE_ID_F32, 1);
     float rows[30] = {0};
-    assert_null(b->ops->weight_create(b, 0, 5, &e));
-    struct weight *w = b->ops->weight_create(b, 5, 5, &e);
+    assert_null(b->ops->weight_create(b, b->dtype, 0, 5, &e));
+    struct weight *w = b->ops->weight_create(b, b->dtype, 5, 5, &e);
     assert_int_equal(b->ops->weight_fill(b, w, rows, DTYPE_NONE, 1, &e), -1);
     assert_int_equal(b->ops->weight_fill(b, w, rows, DTYPE_ID_F32, 4, &e), 0);
     assert_int_equal(b->ops->weight_finish(b, w, &e), -1);

@@ -1,7 +1,8 @@
 /* Time of prefill and of decode steps on a random model of a given shape, beside their floor.
  *
  *     bench_decode CONFIG_FOLDER [options] B...
- *         --backend auto|cpu|cuda   --dtype f32|bf16|f16   --rows R  most rows of a forward pass
+ *         --backend auto|cpu|cuda   --dtype f32|bf16|f16|fp8
+ *         --rows R      most rows of a forward pass
  *         --prompt P    shared prompt tokens               --own S   own tokens before the clock
  *         --new T       tokens that are timed              --repeat R
  *         --gbs X --tflops Y        the device's measured rates: floor and ratio are printed
@@ -45,7 +46,7 @@ static void parse(struct setup *s, int argc, char **argv)
 {
     static const char *const devices[] = {"auto", "cpu", "cuda", NULL}, *const dtypes[] = {
                                                                             "auto", "f32", "bf16",
-                                                                            "f16", NULL};
+                                                                            "f16",  "fp8", NULL};
     *s = (struct setup){.P = 256, .T = 16, .R = 3, .rows = 512};
     const struct {
         const char *name;

@@ -34,7 +34,7 @@ static void bench_gemm(struct backend *b, int threads, int64_t N, int64_t K)
     static const int64_t sizes[] = {1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512};
     struct err e = {{0}};
     float *x = tensor(b, 512 * K, 1), *out = tensor(b, 512 * N, 2), *rows = tensor(b, N * K, 3);
-    struct weight *w = b->ops->weight_create(b, N, K, &e);
+    struct weight *w = b->ops->weight_create(b, b->dtype, N, K, &e);
     if (!w || b->ops->weight_fill(b, w, rows, DTYPE_ID_F32, N, &e) < 0 ||
         b->ops->weight_finish(b, w, &e) < 0)
         DIE("%s", e.text);

@@ -2,7 +2,8 @@
 # Benchmarks on this machine's GPU, each number beside its floor:
 #   bash tests/bench/gpu.sh [PART...]      parts: ceilings decode jobs peers (default: all, in this order)
 # One CSV per part in results/gpu/, headed by commit, device, driver and command.  Needs the build that tests/gpu.sh
-# leaves in build/gpu.  To try the script itself without a GPU:
+# leaves in build/gpu.  DTYPE=fp8: decode and jobs in fp8 (floors by the rate of fp8, though the vocabulary is
+# projected in bf16), beside transformers in bf16.  To try the script itself without a GPU:
 #   BUILD=build BACKEND=cpu DTYPE=f32 SHAPE=llama-110m OUT=build/bench QUICK=1 bash tests/bench/gpu.sh decode jobs peers
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -40,7 +41,9 @@ decode() {
     local P S prompts="64 512 2048" owns="64 512 1024" batches="1 16 64 256 512 1024 2048 4096" new=32 rows=4096
     [ -z "${QUICK:-}" ] || prompts=64 owns=16 batches="1 4" new=2 rows=64
     local bandwidth rate
-    bandwidth=$(ceiling memory_read) rate=$(awk "BEGIN { print $(ceiling gemm_bf16_8192) }")
+    local products=bf16
+    [ "$dtype" != fp8 ] || products=fp8
+    bandwidth=$(ceiling memory_read) rate=$(ceiling "gemm_${products}_8192")
     begin decode
     for P in $prompts; do
         for S in $owns; do
@@ -92,7 +95,8 @@ YAML
 
 # The same work by transformers, in the same hour on the same card.
 peers() {
-    local device=cuda batches="1 16 64 256 512" new=128 repeat=5 prompt=512
+    local device=cuda batches="1 16 64 256 512" new=128 repeat=5 prompt=512 type=$dtype
+    [ "$dtype" != fp8 ] || type=bf16
     [ "$backend" = cuda ] || device=cpu
     [ -z "${QUICK:-}" ] || batches="1 2" new=2 repeat=1 prompt=32
     begin peers
@@ -102,7 +106,7 @@ peers() {
     fi
     local what
     for what in decode round; do
-        save peers python3 tests/bench/peer_transformers.py $what "$shapes/$shape" --device $device --dtype "$dtype" \
+        save peers python3 tests/bench/peer_transformers.py $what "$shapes/$shape" --device $device --dtype "$type" \
             --prompt $prompt --new $new --repeat $repeat $batches
     done
 }

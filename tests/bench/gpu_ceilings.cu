@@ -23,14 +23,14 @@
         }                                                                                          \
     } while (0)
 
-static __global__ void fill_kernel(uint32_t *x, int64_t n)
+/* Random bits where `random` has them, those of `ones` elsewhere. */
+static __global__ void fill_kernel(uint32_t *x, int64_t n, uint32_t random, uint32_t ones)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     for (int64_t stride = (int64_t)gridDim.x * blockDim.x; i < n; i += stride) {
         uint32_t v = (uint32_t)i * 2654435761u;
         v ^= v >> 15;
-        /* two bf16 numbers of [1, 2) and either sign */
-        x[i] = (v & 0x807f807fu) | 0x3f803f80u;
+        x[i] = (v & random) | ones;
     }
 }
 
@@ -104,8 +104,9 @@ static void host_link(void *buffer)
     CHECK(cudaFreeHost(host));
 }
 
-/* out [M, N] = x [M, K] w [N, K]^T, bf16 with f32 sums, as the library likes it best. */
-static double gemm_tflops(cublasLtHandle_t lt, char *buffer, int64_t M, int64_t N, int64_t K)
+/* out [M, N] bf16 = x [M, K] w [N, K]^T with f32 sums, as the library likes it best. */
+static double gemm_tflops(cublasLtHandle_t lt, cudaDataType_t type, char *buffer, int64_t M,
+                          int64_t N, int64_t K)
 {
     cublasLtMatmulDesc_t op;
     cublasLtMatrixLayout_t w, x, out;
@@ -118,14 +119,15 @@ static double gemm_tflops(cublasLtHandle_t lt, char *buffer, int64_t M, int64_t 
     CHECK(cublasLtMatmulDescCreate(&op, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     CHECK(cublasLtMatmulDescSetAttribute(op, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                          sizeof transposed));
-    CHECK(cublasLtMatrixLayoutCreate(&w, CUDA_R_16BF, K, N, K));
-    CHECK(cublasLtMatrixLayoutCreate(&x, CUDA_R_16BF, K, M, K));
+    CHECK(cublasLtMatrixLayoutCreate(&w, type, K, N, K));
+    CHECK(cublasLtMatrixLayoutCreate(&x, type, K, M, K));
     CHECK(cublasLtMatrixLayoutCreate(&out, CUDA_R_16BF, N, M, N));
     CHECK(cublasLtMatmulPreferenceCreate(&preference));
     CHECK(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                &room, sizeof room));
     CHECK(cublasLtMatmulAlgoGetHeuristic(lt, op, w, x, out, out, preference, 1, &best, &found));
-    char *at_w = buffer + room, *at_x = at_w + N * K * 2, *at_out = at_x + M * K * 2;
+    int64_t bytes = type == CUDA_R_8F_E4M3 ? 1 : 2;
+    char *at_w = buffer + room, *at_x = at_w + N * K * bytes, *at_out = at_x + M * K * bytes;
     double ms = timed_ms([&] {
         CHECK(cublasLtMatmul(lt, op, &one, at_w, w, at_x, x, &zero, at_out, out, at_out, out,
                              &best.algo, buffer, room, 0));
@@ -166,18 +168,30 @@ int main()
     CHECK(cudaGetDeviceProperties(&device, 0));
     CHECK(cudaMalloc((void **)&buffer, bytes));
     CHECK(cublasLtCreate(&lt));
-    LAUNCH(fill_kernel, device.multiProcessorCount * 16, 512, 0, 0, (uint32_t *)buffer,
-           (int64_t)(bytes / sizeof(uint32_t)));
-    CHECK(cudaDeviceSynchronize());
+    auto fill = [&](uint32_t random, uint32_t ones) {
+        LAUNCH(fill_kernel, device.multiProcessorCount * 16, 512, 0, 0, (uint32_t *)buffer,
+               (int64_t)(bytes / sizeof(uint32_t)), random, ones);
+        CHECK(cudaDeviceSynchronize());
+    };
+    auto gemm = [&](const char *name, cudaDataType_t type, int64_t M, int64_t N, int64_t K) {
+        line(name, gemm_tflops(lt, type, buffer, M, N, K), "TFLOP/s");
+    };
+    fill(0x807f807fu, 0x3f803f80u); /* bf16 of [1, 2) and either sign */
     printf("# %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", device.name,
            device.major, device.minor, device.multiProcessorCount,
            (double)device.totalGlobalMem / (1 << 30));
     printf("name,value,unit\n");
     memory(device.multiProcessorCount, buffer, bytes);
     host_link(buffer);
-    line("gemm_bf16_8192", gemm_tflops(lt, buffer, 8192, 8192, 8192), "TFLOP/s");
-    line("gemm_bf16_1024_rows", gemm_tflops(lt, buffer, 1024, 28672, 4096), "TFLOP/s");
-    line("gemm_bf16_256_rows", gemm_tflops(lt, buffer, 256, 28672, 4096), "TFLOP/s");
+    gemm("gemm_bf16_8192", CUDA_R_16BF, 8192, 8192, 8192);
+    gemm("gemm_bf16_1024_rows", CUDA_R_16BF, 1024, 28672, 4096);
+    gemm("gemm_bf16_256_rows", CUDA_R_16BF, 256, 28672, 4096);
+    if (10 * device.major + device.minor >= 89) {
+        fill(0x87878787u, 0x38383838u); /* e4m3 of [1, 2) and either sign */
+        gemm("gemm_fp8_8192", CUDA_R_8F_E4M3, 8192, 8192, 8192);
+        gemm("gemm_fp8_1024_rows", CUDA_R_8F_E4M3, 1024, 28672, 4096);
+        gemm("gemm_fp8_256_rows", CUDA_R_8F_E4M3, 256, 28672, 4096);
+    }
     launch_gap();
     CHECK(cublasLtDestroy(lt));
     CHECK(cudaFree(buffer));

@@ -110,7 +110,7 @@ refuses "top_p" sampling.top_p=0
 refuses "max_new_tokens" sampling.max_new_tokens=0
 refuses "rubbish" rubbish=1
 refuses "method" method=worst_of_n
-refuses "dtype.*fp8" dtype=fp8
+refuses "dtype fp8 is not for the cpu backend.*set dtype: f32 or bf16" dtype=fp8
 SPECREJ_CUDA_BACKEND=$work/no-such-file.so refuses "cuda.*no-such-file.so is missing" backend=cuda
 refuses "max_new_tokens 4096" sampling.max_new_tokens=4096 # the context holds 256
 refused "verb.*walk" "$SPECREJ" walk job.yaml

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The CUDA backend in whole jobs, on the device that $SPECREJ_CUDA_BACKEND drives: pairing on 1, 2 and 4 ranks, groups
-# and tensor splits, survivors' pages that move between groups, in f32 and bf16; which backend is taken, and why.
+# and tensor splits, survivors' pages that move between groups, in f32, bf16 and fp8; which backend is taken, and why.
 source "$(dirname "$0")/tiny.sh"
 [ -f "${SPECREJ_CUDA_BACKEND:-}" ] || { echo "skipped: SPECREJ_CUDA_BACKEND names no library"; exit 77; }
 export SPECREJ_TEST_BACKEND=cuda
@@ -11,8 +11,24 @@ sr=(method=speculative_rejection alpha=0.5)
 every=("${sr[@]}" "rounds=every 16")
 memory=("${sr[@]}" rounds=memory budget_tokens=480)
 
+# ---- fp8 where the device multiplies it ----
+dtypes=(f32 bf16)
+start 1 fp8.h5 "${small[@]}" dtype=fp8
+if "${command[@]}" >log 2>&1; then
+    dtypes+=(fp8)
+else
+    grep -q "dtype fp8 needs compute capability 8.9 or later" log || fail "status $? of: ${command[*]}"
+    echo "fp8: skipped, $(cat log)"
+fi
+start 1 old.h5 "${small[@]}" dtype=fp8
+if [[ $SPECREJ_CUDA_BACKEND == *emulated* ]]; then
+    if SPECREJ_EMULATION_CAPABILITY=86 "${command[@]}" >log 2>&1; then fail "fp8 on a device without it"; fi
+    grep -q "error: dtype fp8 needs compute capability 8.9 or later.*has 8.6: set dtype: bf16" log ||
+        fail "no word of what fp8 needs"
+fi
+
 # ---- what rejection leaves alive is Best-of-N's, bit for bit; recorded steps run again and again ----
-for dtype in f32 bf16; do
+for dtype in "${dtypes[@]}"; do
     run 1 bon-$dtype.h5 "${small[@]}" dtype=$dtype
     run 1 every-$dtype.h5 "${small[@]}" "${every[@]}" dtype=$dtype
     check paired bon-$dtype.h5 every-$dtype.h5
@@ -59,6 +75,12 @@ sed -i 's/^backend: .*/backend: cuda/' job.yaml
 start 1 none.h5 "${small[@]}"
 if SPECREJ_EMULATION_DEVICES=0 CUDA_VISIBLE_DEVICES='' "${command[@]}" 2>log; then fail "it ran without a device"; fi
 grep -q "error: backend: cuda: no CUDA device" log || fail "no word of the missing device"
+sed -i 's/^backend: .*/backend: auto/' job.yaml
+start 1 none.h5 "${small[@]}" dtype=fp8
+if SPECREJ_CUDA_BACKEND=$work/none.so "${command[@]}" 2>log; then fail "fp8 without a device"; fi
+grep -q "error: backend auto took cpu, since .*none.so is missing.*: dtype fp8 is not for the cpu" log ||
+    fail "no word of why fp8 is not to be had"
+sed -i 's/^backend: .*/backend: cuda/' job.yaml
 echo "auto takes what is there"
 
 has_mpi || { echo "one rank only: this build has no MPI"; exit 0; }
@@ -105,4 +127,5 @@ split "tensor 2" 2 parallel.tensor=2
 run 2 any-order.h5 "${small[@]}" "${memory[@]}" parallel.tensor=2 reproducible=false # nothing is promised of its bits
 check rounds any-order.h5 memory
 split "tensor 4, bf16" 4 parallel.tensor=4 dtype=bf16
+case " ${dtypes[*]} " in *" fp8 "*) split "tensor 2, fp8" 2 parallel.tensor=2 dtype=fp8 ;; esac
 split "2 groups x tensor 2 by candidates" 4 parallel.tensor=2 parallel.split=candidates

@@ -212,6 +212,68 @@ static void test_orders(void **state)
     close_product(&single);
 }
 
+static int n_found(uint64_t T, uint64_t N, uint64_t K)
+{
+    struct product p;
+    int32_t transpose = CUBLAS_OP_T;
+    CHECK(cublasLtCreate(&p.handle));
+    CHECK(cublasLtMatmulDescCreate(&p.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    CHECK(cublasLtMatmulDescSetAttribute(p.desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose,
+                                         sizeof transpose));
+    CHECK(cublasLtMatrixLayoutCreate(&p.w, CUDA_R_8F_E4M3, K, N, (int64_t)K));
+    CHECK(cublasLtMatrixLayoutCreate(&p.x, CUDA_R_8F_E4M3, K, T, (int64_t)K));
+    CHECK(cublasLtMatrixLayoutCreate(&p.y, CUDA_R_32F, N, T, (int64_t)N));
+    CHECK(cublasLtMatmulPreferenceCreate(&p.preference));
+    cublasLtMatmulAlgoGetHeuristic(p.handle, p.desc, p.w, p.x, p.y, p.y, p.preference,
+                                   MAX_ALGORITHMS, p.found, &p.n_found);
+    CHECK(cublasLtMatmulPreferenceDestroy(p.preference));
+    CHECK(cublasLtMatrixLayoutDestroy(p.w));
+    CHECK(cublasLtMatrixLayoutDestroy(p.x));
+    CHECK(cublasLtMatrixLayoutDestroy(p.y));
+    CHECK(cublasLtMatmulDescDestroy(p.desc));
+    CHECK(cublasLtDestroy(p.handle));
+    return p.n_found;
+}
+
+/* Row n of w: code n and zeros; row t of x: 2^t and ones. */
+static void test_e4m3(void **state)
+{
+    (void)state;
+    enum { T = 3, N = 256, K = 32 };
+    uint8_t w[N * K] = {0}, x[T * K];
+    float y[T * N];
+    struct product p;
+    open_product(&p, T, N, K, CUDA_R_8F_E4M3, CUDA_R_32F, 1 << 20);
+    memset(x, 0x38, sizeof x);
+    for (int n = 0; n < N; n++) w[n * K] = (uint8_t)n;
+    for (int t = 0; t < T; t++) x[t * K] = (uint8_t)(0x38 + 8 * t);
+    CHECK(cudaMemcpy(p.w_p, w, sizeof w, cudaMemcpyHostToDevice));
+    CHECK(cudaMemcpy(p.x_p, x, sizeof x, cudaMemcpyHostToDevice));
+    multiply(&p, NULL, y, sizeof *y);
+    for (int t = 0; t < T; t++)
+        for (int n = 0; n < N; n++) {
+            int exponent = n >> 3 & 15, fraction = n & 7;
+            double want = exponent ? ldexp(8 + fraction, exponent - 10) : ldexp(fraction, -9);
+            want = ldexp(n & 0x80 ? -want : want, t);
+            if ((n & 0x7f) == 0x7f)
+                assert_true(isnan(y[t * N + n]));
+            else
+                assert_true((double)y[t * N + n] == want);
+        }
+    float one = 1, zero = 0;
+    const char *odd = (char *)p.x_p + 1;
+    assert_int_equal(cublasLtMatmul(p.handle, p.desc, &one, p.w_p, p.w, odd, p.x, &zero, p.w_p, p.y,
+                                    p.w_p, p.y, NULL, p.workspace, p.workspace_bytes, NULL),
+                     CUBLAS_STATUS_INVALID_VALUE);
+    close_product(&p);
+    assert_in_range(n_found(3, 32, 64), 1, MAX_ALGORITHMS);
+    assert_int_equal(n_found(3, 32, 40), 0);
+    assert_int_equal(n_found(3, 24, 64), 0);
+    setenv("SPECREJ_EMULATION_CAPABILITY", "80", 1);
+    assert_int_equal(n_found(3, 32, 64), 0);
+    unsetenv("SPECREJ_EMULATION_CAPABILITY");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -240,9 +302,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_epilogue),
-        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_epilogue),
+        cmocka_unit_test(test_orders),   cmocka_unit_test(test_e4m3),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

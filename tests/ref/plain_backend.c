@@ -36,8 +36,10 @@ static void plain_copy(struct backend *b, void *dst, const void *src, size_t byt
     memcpy(dst, src, bytes);
 }
 
-static struct weight *plain_weight_create(struct backend *b, int64_t N, int64_t K, struct err *e)
+static struct weight *plain_weight_create(struct backend *b, enum dtype type, int64_t N, int64_t K,
+                                          struct err *e)
 {
+    ENSURE(type == b->dtype || type == dtype_beside(b->dtype));
     if (!allowed(b)) {
         err_set(e, "no memory for a matrix");
         return NULL;

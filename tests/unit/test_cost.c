@@ -136,6 +136,32 @@ static void shares(void **state)
                 2 * (LAYERS + VOCAB) + 4 * NORMS);
 }
 
+/* A byte for each number of the layers' matrices and four for each row of them: 32 x (6144 + 4096 +
+ * 28672 + 4096) = 1,376,256 rows.  The rest as in bf16. */
+#define ROWS 1376256.0
+
+static void fp8(void **state)
+{
+    (void)state;
+    struct arch a = llama3_8b();
+    struct shard one = shard_of(&a, 1), two = shard_of(&a, 2);
+    assert_true((double)cost_weight_bytes(&a, &one, DTYPE_ID_FP8) ==
+                LAYERS + 4 * ROWS + 2 * 2 * VOCAB + 4 * NORMS);
+    /* o and down have all their rows on every rank */
+    assert_true(2 * (double)cost_weight_bytes(&a, &two, DTYPE_ID_FP8) ==
+                LAYERS + 4 * (ROWS + 32 * 2 * 4096) + 2 * 2 * VOCAB + 2 * 4 * NORMS);
+    struct cost step = cost_decode(&a, DTYPE_ID_FP8, 64, 512, 64 * 512),
+                bf16 = cost_decode(&a, DTYPE_ID_BF16, 64, 512, 64 * 512);
+    assert_true(step.flops == bf16.flops);
+    assert_true(bf16.bytes - step.bytes == LAYERS - 4 * ROWS);
+    assert_int_equal(dtype_matrix_bytes(DTYPE_ID_FP8, 17, 5), 32 * (16 + 4)); /* padded */
+    /* 1024 rows of down's 14336 and their scales, and gate_up's 28672 sums */
+    assert_int_equal(cost_product_bytes(&a, &one, DTYPE_ID_FP8, 1024),
+                     1024 * (14336 + 4 + 4 * 28672));
+    assert_int_equal(cost_product_bytes(&a, &one, DTYPE_ID_BF16, 1024), 0);
+    assert_int_equal(dtype_matrix_bytes(DTYPE_ID_BF16, 17, 5), 17 * 5 * 2);
+}
+
 /* Llama-3-8B in bf16 on 4.8 TB/s and 790 TFLOP/s with 512 shared and 512 own tokens: 317 tokens/s
  * at B = 1 and 15.8k at 64, where weights and own tokens bound it; 29.9k at 256, by the matrices.
  * At 1 it is 15.01e9 / 4.8e12 + 2 * 512 * 131072 / 4.8e12 = 3.155 ms. */
@@ -157,9 +183,9 @@ static void floor_of_a_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_8b), cmocka_unit_test(decode_step),
-        cmocka_unit_test(prefill),  cmocka_unit_test(window),
-        cmocka_unit_test(shares),   cmocka_unit_test(floor_of_a_step),
+        cmocka_unit_test(llama_8b),        cmocka_unit_test(decode_step), cmocka_unit_test(prefill),
+        cmocka_unit_test(window),          cmocka_unit_test(shares),      cmocka_unit_test(fp8),
+        cmocka_unit_test(floor_of_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,9 +98,13 @@ static void read_device(char *out, size_t size)
 struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int threads,
                                    struct err *e)
 {
-    if (dtype == DTYPE_ID_F16) {
-        err_set(e, "dtype f16 is not for the cpu backend, which multiplies f32 and bf16; set "
-                   "dtype: f32 or bf16");
+    if (dtype == DTYPE_ID_F16 || dtype == DTYPE_ID_FP8) {
+        err_set(e,
+                "dtype %s is not for the cpu backend, which multiplies f32 and bf16; set dtype: "
+                "f32 or bf16%s",
+                dtype_name(dtype),
+                dtype == DTYPE_ID_FP8 ? ", or compute on a GPU of compute capability 8.9 or later"
+                                      : "");
         return NULL;
     }
     struct backend *b = mem_calloc(1, sizeof *b);

@@ -81,7 +81,8 @@ struct weight {
     size_t bytes;
     struct onednn_weight *packed; /* instead of panels, owned */
 };
-struct weight *cpu_weight_create(struct backend *b, int64_t N, int64_t K, struct err *e);
+struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, int64_t K,
+                                 struct err *e);
 int cpu_weight_fill(struct backend *b, struct weight *w, const void *rows, enum dtype from,
                     int64_t n_rows, struct err *e);
 int cpu_weight_finish(struct backend *b, struct weight *w, struct err *e);

@@ -12,14 +12,16 @@ static int64_t panels_of(const struct weight *w)
     return (w->N + TILE_COLS - 1) / TILE_COLS;
 }
 
-struct weight *cpu_weight_create(struct backend *b, int64_t N, int64_t K, struct err *e)
+struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, int64_t K,
+                                 struct err *e)
 {
+    ENSURE(type == b->dtype);
     if (N < 1 || K < 1 || N > INT32_MAX || K > INT32_MAX) {
         err_set(e, "a weight of %lld x %lld is out of range", (long long)N, (long long)K);
         return NULL;
     }
     struct weight *w = mem_calloc(1, sizeof *w);
-    *w = (struct weight){.N = N, .K = K, .dtype = b->dtype};
+    *w = (struct weight){.N = N, .K = K, .dtype = type};
     struct onednn *onednn = cpu_of(b)->onednn;
     omp_set_num_threads(cpu_of(b)->threads); /* oneDNN's too */
     if (onednn && onednn_keeps_rows(onednn, N, K)) {

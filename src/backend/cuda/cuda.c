@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_CAPABILITY 8 /* bf16 on tensor cores, asynchronous copies */
+#define LEAST_CAPABILITY     8 /* bf16 on tensor cores, asynchronous copies */
+#define LEAST_FP8_CAPABILITY 89
 
 const char *cuda_status_name(int status)
 {
@@ -37,9 +38,9 @@ static void cuda_destroy(struct backend *b)
         cuda_ranks_end(b);
         cuda_steps_free(b);
         gemm_end(b);
-        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots,   &cuda->rows,
-                                               &cuda->sum,    &cuda->sample,  &cuda->sample_io,
-                                               &cuda->places, &cuda->exchange};
+        struct cuda_buffer *const buffers[] = {&cuda->gather, &cuda->slots,    &cuda->rows,
+                                               &cuda->sum,    &cuda->sample,   &cuda->sample_io,
+                                               &cuda->places, &cuda->exchange, &cuda->quantized};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             cuda_release(b, buffers[i]->p);
         cuda_staging_free(&cuda->staging);
@@ -140,6 +141,20 @@ static void describe(struct backend *b, struct comm *host)
     free(all);
 }
 
+/* Tensor cores multiply e4m3 from Ada on. */
+static int has_dtype(const struct backend *b, struct err *e)
+{
+    int device = cuda_of(b)->device, major = 0, minor = 0;
+    if (b->dtype != DTYPE_ID_FP8) return 0;
+    CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+    if (10 * major + minor >= LEAST_FP8_CAPABILITY) return 0;
+    return err_set(e,
+                   "dtype fp8 needs compute capability 8.9 or later; CUDA device %d (%s) has "
+                   "%d.%d: set dtype: bf16",
+                   device, b->device, major, minor);
+}
+
 static struct backend *create(const struct backend_config *c, int device, struct comm *host,
                               struct comm *tensor, struct comm *shard, struct err *e)
 {
@@ -152,7 +167,7 @@ static struct backend *create(const struct backend_config *c, int device, struct
                           .shard = shard,
                           .impl = cuda,
                           .dtype = dtype,
-                          .activation = dtype,
+                          .activation = dtype_beside(dtype),
                           .max_rows = 1024,
                           .steps_ahead = PAGE_TOKENS,
                           .threads = c->threads > 0 ? c->threads : 1};
@@ -160,6 +175,7 @@ static struct backend *create(const struct backend_config *c, int device, struct
     describe(b, host);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     int rc = cuda_deadline(&cuda->deadline_s, e);
+    if (rc == 0) rc = has_dtype(b, e);
     if (rc == 0) rc = gemm_begin(b, e);
     if (cuda_ranks_begin(b, rc, e) == 0) return b;
     cuda_destroy(b);

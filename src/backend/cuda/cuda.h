@@ -70,10 +70,11 @@ struct cuda {
     ncclComm_t ranks;           /* owned; NULL where the group is one rank */
     ncclComm_t shards;          /* owned; b->shard's ranks, NULL where there is none other */
     struct cuda_arrivals arrivals;
-    struct cuda_buffer gather; /* [ranks, n] of a sum over ranks */
-    struct cuda_buffer slots;  /* attention's partial results */
-    struct cuda_buffer rows;   /* indices of gather_rows */
-    struct cuda_buffer sum;    /* a product before its bias and rounding */
+    struct cuda_buffer gather;    /* [ranks, n] of a sum over ranks */
+    struct cuda_buffer slots;     /* attention's partial results */
+    struct cuda_buffer rows;      /* indices of gather_rows */
+    struct cuda_buffer sum;       /* a product before its scales, its bias and its rounding */
+    struct cuda_buffer quantized; /* rows of FP8 and their scales (weight.c) */
     struct cuda_buffer sample, sample_io;
     struct cuda_buffer places;   /* struct kv_place: of pages that move */
     struct cuda_buffer exchange; /* pages on their way between groups */
@@ -119,7 +120,8 @@ size_t cuda_workspace_bytes(const struct workload *w, int n);
 int cuda_reserve(struct backend *b, const struct workload *w, struct err *e);
 
 /* ---- weight.c (gemm.h has how it is multiplied) ---- */
-struct weight *cuda_weight_create(struct backend *b, int64_t N, int64_t K, struct err *e);
+struct weight *cuda_weight_create(struct backend *b, enum dtype type, int64_t N, int64_t K,
+                                  struct err *e);
 int cuda_weight_fill(struct backend *b, struct weight *w, const void *rows, enum dtype from,
                      int64_t n_rows, struct err *e);
 int cuda_weight_finish(struct backend *b, struct weight *w, struct err *e);

@@ -8,7 +8,11 @@
 
 static cudaDataType_t library_type(enum dtype d)
 {
-    return d == DTYPE_ID_F32 ? CUDA_R_32F : d == DTYPE_ID_BF16 ? CUDA_R_16BF : CUDA_R_16F;
+    static const cudaDataType_t types[] = {[DTYPE_ID_F32] = CUDA_R_32F,
+                                           [DTYPE_ID_BF16] = CUDA_R_16BF,
+                                           [DTYPE_ID_F16] = CUDA_R_16F,
+                                           [DTYPE_ID_FP8] = CUDA_R_8F_E4M3};
+    return types[d];
 }
 
 int gemm_begin(struct backend *b, struct err *e)
@@ -49,16 +53,23 @@ void gemm_end(struct backend *b)
     cuda_of(b)->gemm = NULL;
 }
 
-/* The library counts in columns: out^T [N, T] = w (a [K, N] matrix, transposed) x^T [K, T]. */
-static struct gemm_shape *shape_create(struct backend *b, int64_t N, int64_t K, enum dtype out_type)
+/* The library counts in columns: out^T [N, T] = w (a [K, N] matrix, transposed) x^T [K, T]: the one
+ * layout in which sm_89 and sm_90 multiply FP8.
+ * Fast accumulation leaves an FP8 product's sums in the tensor core, which keeps fewer bits than
+ * f32 (about 14), for all of K; without it they are added up in f32 registers every few products.
+ */
+static struct gemm_shape *shape_create(int64_t N, int64_t K, enum dtype in, enum dtype out_type)
 {
     struct gemm_shape *s = mem_calloc(1, sizeof *s);
-    *s = (struct gemm_shape){.N = N, .K = K, .out_type = out_type};
-    cudaDataType_t type = library_type(b->dtype), out = library_type(out_type);
+    *s = (struct gemm_shape){.N = N, .K = K, .type = in, .out_type = out_type};
+    cudaDataType_t type = library_type(in), out = library_type(out_type);
     int32_t transposed = CUBLAS_OP_T;
+    int8_t fast = 0;
     CUBLAS_CHECK(cublasLtMatmulDescCreate(&s->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(s->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                                 sizeof transposed));
+    CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(s->desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast,
+                                                sizeof fast));
     CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&s->w, type, (uint64_t)K, (uint64_t)N, K));
     CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&s->x, type, (uint64_t)K, 1, K));
     CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&s->out, out, (uint64_t)N, 1, N));
@@ -96,14 +107,15 @@ bool gemm_possible(struct backend *b, const struct gemm_shape *s,
            result.workspaceSize <= g->workspace_bytes;
 }
 
-const struct gemm_shape *gemm_shape_of(struct backend *b, int64_t N, int64_t K, enum dtype out_type,
-                                       void *w, struct err *e)
+const struct gemm_shape *gemm_shape_of(struct backend *b, int64_t N, int64_t K, enum dtype type,
+                                       enum dtype out_type, void *w, struct err *e)
 {
     struct gemm *g = cuda_of(b)->gemm;
-    for (size_t i = 0; i < g->n; i++)
-        if (g->items[i]->N == N && g->items[i]->K == K && g->items[i]->out_type == out_type)
-            return g->items[i];
-    struct gemm_shape *s = shape_create(b, N, K, out_type);
+    for (size_t i = 0; i < g->n; i++) {
+        struct gemm_shape *s = g->items[i];
+        if (s->N == N && s->K == K && s->type == type && s->out_type == out_type) return s;
+    }
+    struct gemm_shape *s = shape_create(N, K, type, out_type);
     if (gemm_search(b, s, w, e) < 0) {
         shape_destroy(s);
         return NULL;
@@ -118,7 +130,7 @@ static void run_padded(struct backend *b, const struct gemm_shape *s, void *out,
 {
     struct cuda *cuda = cuda_of(b);
     struct gemm *g = cuda->gemm;
-    size_t x_row = (size_t)s->K * dtype_bytes(b->dtype),
+    size_t x_row = (size_t)s->K * dtype_bytes(s->type),
            out_row = (size_t)s->N * dtype_bytes(s->out_type), n = (size_t)rows,
            all = (size_t)s->fixed_rows;
     char *pad_x = cuda_need(b, &g->pad_x, all * x_row),
@@ -133,7 +145,7 @@ static void run_padded(struct backend *b, const struct gemm_shape *s, void *out,
 void gemm_run(struct backend *b, const struct gemm_shape *s, void *out, const void *x,
               const void *w, int64_t T)
 {
-    size_t x_row = (size_t)s->K * dtype_bytes(b->dtype),
+    size_t x_row = (size_t)s->K * dtype_bytes(s->type),
            out_row = (size_t)s->N * dtype_bytes(s->out_type);
     int64_t most = s->fixed_rows ? s->fixed_rows : gemm_ladder[s->rungs - 1];
     for (int64_t t = 0; t < T; t += most) {

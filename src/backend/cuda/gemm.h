@@ -16,10 +16,11 @@
 static const int64_t gemm_ladder[] = CUDA_RUNGS;
 enum { GEMM_RUNGS = sizeof gemm_ladder / sizeof *gemm_ladder };
 
-/* out [T, N] of out_type = x [T, K] w [N, K]^T, x and w of b->dtype. */
+/* out [T, N] of out_type = x [T, K] w [N, K]^T, x and w of `type`.  FP8: K and N are multiples of
+ * 16, and out is F32. */
 struct gemm_shape {
     int64_t N, K;
-    enum dtype out_type;
+    enum dtype type, out_type;
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, out; /* columns of x and out are set for each call */
     int rungs;                        /* used of the ladder */
@@ -42,8 +43,8 @@ int gemm_begin(struct backend *b, struct err *e);
 void gemm_end(struct backend *b);
 /* How rows are multiplied with matrices of this shape; borrowed.  w: the matrix's memory, whose
  * contents are lost where the shape is met first.  NULL with *e. */
-const struct gemm_shape *gemm_shape_of(struct backend *b, int64_t N, int64_t K, enum dtype out_type,
-                                       void *w, struct err *e);
+const struct gemm_shape *gemm_shape_of(struct backend *b, int64_t N, int64_t K, enum dtype type,
+                                       enum dtype out_type, void *w, struct err *e);
 void gemm_run(struct backend *b, const struct gemm_shape *s, void *out, const void *x,
               const void *w, int64_t T);
 

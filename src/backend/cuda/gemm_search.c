@@ -45,18 +45,20 @@ struct search {
     int n;
 };
 
-/* Numbers of either sign between 2^-12 and 1, spread over the powers of two: their products span 24
- * of them, so that every sum rounds and another order shows. */
-static void fill_noise(struct backend *b, char *to, size_t numbers, uint32_t seed)
+/* Numbers of either sign between 2^-12 and 1 (FP8: 2^-9 and 2^8, whose products have fewer digits),
+ * spread over the powers of two: their products span 24 of them and more, so that every sum rounds
+ * and another order shows. */
+static void fill_noise(struct backend *b, enum dtype type, char *to, size_t numbers, uint32_t seed)
 {
-    size_t bytes = dtype_bytes(b->dtype), n = numbers < NOISE ? numbers : NOISE;
+    int top = type == DTYPE_ID_FP8 ? 8 : 0, powers = type == DTYPE_ID_FP8 ? 17 : 12;
+    size_t bytes = dtype_bytes(type), n = numbers < NOISE ? numbers : NOISE;
     float *wide = mem_calloc(n, sizeof *wide);
     char *narrow = mem_calloc(n, bytes);
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        wide[i] = ldexpf((float)(int32_t)(seed | 1u), -31 - (int)(i * 7 % 12));
+        wide[i] = ldexpf((float)(int32_t)(seed | 1u), top - 31 - (int)(i * 7) % powers);
     }
-    dtype_narrow(narrow, wide, b->dtype, n);
+    dtype_narrow(narrow, wide, type, n);
     cuda_upload(b, to, narrow, n * bytes);
     for (size_t at = n, more; at < numbers; at += more) {
         more = numbers - at < n ? numbers - at : n;
@@ -69,7 +71,7 @@ static void fill_noise(struct backend *b, char *to, size_t numbers, uint32_t see
 
 static size_t x_row(const struct search *t)
 {
-    return (size_t)t->s->K * dtype_bytes(t->b->dtype);
+    return (size_t)t->s->K * dtype_bytes(t->s->type);
 }
 
 static size_t out_row(const struct search *t)
@@ -292,17 +294,17 @@ static int take_padded(struct search *t, struct err *e)
             s->fixed_rows = gemm_ladder[r];
             s->algorithm[0] = t->items[i].algorithm;
             log0(LOG_WARN,
-                 "cuBLASLt, matrix %lld x %lld, %s: no family of algorithms with equal bits covers "
+                 "cuBLASLt, matrix %lld x %lld, %s to %s: no family of algorithms with equal bits "
+                 "covers "
                  "all row counts; rows go in blocks of %lld, which is slow for few",
-                 (long long)s->N, (long long)s->K, dtype_name(s->out_type),
+                 (long long)s->N, (long long)s->K, dtype_name(s->type), dtype_name(s->out_type),
                  (long long)s->fixed_rows);
             return 0;
         }
     return err_set(e,
                    "cuBLASLt has no algorithm for a matrix of %lld x %lld (%s to %s) that keeps a "
                    "row's bits",
-                   (long long)s->N, (long long)s->K, dtype_name(t->b->dtype),
-                   dtype_name(s->out_type));
+                   (long long)s->N, (long long)s->K, dtype_name(s->type), dtype_name(s->out_type));
 }
 
 static int try_all(struct search *t, struct err *e)
@@ -336,8 +338,8 @@ int gemm_search(struct backend *b, struct gemm_shape *s, void *w, struct err *e)
     t->hash = mem_calloc((size_t)t->rows, sizeof *t->hash);
     int rc = -1;
     if (t->x && t->out && t->hash_device) {
-        fill_noise(b, t->x, (size_t)(t->rows * s->K), 1);
-        fill_noise(b, w, (size_t)(s->N * s->K), 2);
+        fill_noise(b, s->type, t->x, (size_t)(t->rows * s->K), 1);
+        fill_noise(b, s->type, w, (size_t)(s->N * s->K), 2);
         rc = try_all(t, e);
     } else {
         err_set(e, "no device memory to try cuBLASLt's algorithms for a matrix of %lld x %lld",

@@ -28,5 +28,7 @@ int cuda_reserve(struct backend *b, const struct workload *w, struct err *e)
                            (double)workload_bytes(w, 1) / (1 << 20), (long long)w->max_rows);
         buffers[p]->is_reserved = true;
     }
+    if (b->dtype == DTYPE_ID_FP8)
+        cuda->sum.is_reserved = false; /* its products took theirs with the weights (weight.c) */
     return 0;
 }

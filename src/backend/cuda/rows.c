@@ -8,8 +8,8 @@ void cuda_embed(struct backend *b, float *out, const void *table, int64_t T, int
 {
     const struct cuda_batch *batch = cuda_batch_of(b);
     ENSURE(T == batch->k.T);
-    CUDA_CHECK(
-        k_embed(out, table, b->dtype, batch->k, D, vocab_begin, rows, scale, cuda_of(b)->stream));
+    CUDA_CHECK(k_embed(out, table, dtype_beside(b->dtype), batch->k, D, vocab_begin, rows, scale,
+                       cuda_of(b)->stream));
 }
 
 void cuda_rmsnorm(struct backend *b, void *out, enum dtype out_type, const float *x, const float *w,

@@ -8,18 +8,18 @@
 #include <string.h>
 
 /* Makers' data sheets, one SXM module each: memory as the driver reports it (GiB), GB/s, dense
- * TFLOP/s of the tensor cores at bf16 and f16, TFLOP/s of f32, GB/s that a module receives over
- * NVLink (half of the sheet's two-way sum).  Network: one port of the maker's own eight-module
- * server. */
+ * TFLOP/s of the tensor cores at bf16 and f16 and at fp8 (0: none), TFLOP/s of f32, GB/s that a
+ * module receives over NVLink (half of the sheet's two-way sum).  Network: one port of the maker's
+ * own eight-module server. */
 struct sheet {
     const char *name, *title;
-    double memory_gib, bandwidth, half_tflops, f32_tflops, link, network;
+    double memory_gib, bandwidth, half_tflops, fp8_tflops, f32_tflops, link, network;
 };
 static const struct sheet sheets[] = {
-    {"a100", "NVIDIA A100 SXM 80 GB", 80, 2039, 312, 19.5, 300, 25},
-    {"h100", "NVIDIA H100 SXM 80 GB", 79.6, 3350, 989, 67, 450, 50},
-    {"h200", "NVIDIA H200 SXM 141 GB", 140.4, 4800, 989, 67, 450, 50},
-    {"b200", "NVIDIA B200 (HGX) 180 GB", 179, 8000, 2250, 80, 900, 50},
+    {"a100", "NVIDIA A100 SXM 80 GB", 80, 2039, 312, 0, 19.5, 300, 25},
+    {"h100", "NVIDIA H100 SXM 80 GB", 79.6, 3350, 989, 1979, 67, 450, 50},
+    {"h200", "NVIDIA H200 SXM 141 GB", 140.4, 4800, 989, 1979, 67, 450, 50},
+    {"b200", "NVIDIA B200 (HGX) 180 GB", 179, 8000, 2250, 4500, 80, 900, 50},
 };
 #define CUDA_MAX_ROWS 1024 /* of backend/cuda, which need not be there */
 #define SHEETS        (sizeof sheets / sizeof *sheets)
@@ -76,9 +76,11 @@ static const struct sheet *find_sheet(const char *name)
 
 static enum dtype dtype_of_job(const struct job *j, enum dtype automatic)
 {
-    static const enum dtype all[] = {
-        [DTYPE_F32] = DTYPE_ID_F32, [DTYPE_BF16] = DTYPE_ID_BF16, [DTYPE_F16] = DTYPE_ID_F16};
-    return j->dtype == DTYPE_AUTO || j->dtype == DTYPE_FP8 ? automatic : all[j->dtype];
+    static const enum dtype all[] = {[DTYPE_F32] = DTYPE_ID_F32,
+                                     [DTYPE_BF16] = DTYPE_ID_BF16,
+                                     [DTYPE_F16] = DTYPE_ID_F16,
+                                     [DTYPE_FP8] = DTYPE_ID_FP8};
+    return j->dtype == DTYPE_AUTO ? automatic : all[j->dtype];
 }
 
 /* As backend/cuda lays them out: no padding. */
@@ -87,20 +89,29 @@ static size_t plain_page_bytes(const struct backend *b, struct kv_shape s)
     return (size_t)(2 * s.L * s.G * PAGE_TOKENS * s.E) * dtype_bytes(b->activation);
 }
 
-static void from_sheet(struct hardware *h, const struct job *j, const struct sheet *s)
+static int from_sheet(struct hardware *h, const struct job *j, const struct sheet *s, struct err *e)
 {
+    double tflops[] = {[DTYPE_ID_F32] = s->f32_tflops,
+                       [DTYPE_ID_BF16] = s->half_tflops,
+                       [DTYPE_ID_F16] = s->half_tflops,
+                       [DTYPE_ID_FP8] = s->fp8_tflops};
     snprintf(h->name, sizeof h->name, "%s", s->title);
     h->is_cuda = true;
-    h->dtype = h->activation = dtype_of_job(j, DTYPE_ID_BF16);
+    h->dtype = dtype_of_job(j, DTYPE_ID_BF16);
+    h->activation = dtype_beside(h->dtype);
+    if (tflops[h->dtype] <= 0)
+        return err_set(e, "dtype %s is not for the %s; set dtype: bf16", dtype_name(h->dtype),
+                       s->title);
     h->max_rows = CUDA_MAX_ROWS;
     h->kv_page_bytes = plain_page_bytes;
     h->workspace_bytes = workload_bytes;
     set(h, FIGURE_MEMORY, s->memory_gib, FIGURE_SHEET);
     set(h, FIGURE_BANDWIDTH, s->bandwidth, FIGURE_SHEET);
-    set(h, FIGURE_COMPUTE, h->dtype == DTYPE_ID_F32 ? s->f32_tflops : s->half_tflops, FIGURE_SHEET);
+    set(h, FIGURE_COMPUTE, tflops[h->dtype], FIGURE_SHEET);
     set(h, FIGURE_LINK, s->link, FIGURE_SHEET);
     assume(h, FIGURE_NETWORK, s->network);
     assume(h, FIGURE_RANKS_PER_NODE, 8);
+    return 0;
 }
 
 /* What nobody measured.  The efficiencies are round numbers below the design's targets. */
@@ -158,8 +169,7 @@ static int choose_device(struct hardware *h, const struct job *j, const struct h
     if (!s) return err_set(e, "--device '%s' is none of a100, h100, h200, b200, this", name);
     if (j->backend == BACKEND_CPU)
         return err_set(e, "--device %s: the job says backend: cpu; add --set backend=cuda", name);
-    from_sheet(h, j, s);
-    return 0;
+    return from_sheet(h, j, s, e);
 }
 
 int hardware_choose(struct hardware *h, const struct job *j, const struct hardware_options *o,
@@ -167,7 +177,6 @@ int hardware_choose(struct hardware *h, const struct job *j, const struct hardwa
 {
     *h = (struct hardware){0};
     TRY(choose_device(h, j, o, notes, e));
-    if (j->dtype == DTYPE_FP8) return err_set(e, "dtype: fp8 is not there yet; use bf16 or f32");
     assume_rest(h);
     for (int i = 0; i < o->n_given; i++) TRY(take_given(h, o->given[i], e));
     return 0;

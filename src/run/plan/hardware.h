@@ -16,7 +16,7 @@ const char *figure_source_name(enum figure_source s); /* "data sheet", "measured
 enum figure_id {
     FIGURE_MEMORY,           /* bytes that a rank may take in all */
     FIGURE_BANDWIDTH,        /* bytes/s of a rank's memory */
-    FIGURE_COMPUTE,          /* FLOP/s of a rank's matrix products at the job's dtype */
+    FIGURE_COMPUTE,          /* FLOP/s of a rank's matrix products in the job's dtype */
     FIGURE_EFFICIENCY,       /* floor of decoding over its time, 0..1 */
     FIGURE_SCORE_EFFICIENCY, /* the same of scoring and prefill */
     FIGURE_OVERHEAD,         /* wall time of a prompt over that of its phases, at least 1 */

@@ -95,7 +95,7 @@ static int measure_gemm(struct backend *b, double *flops_per_s, struct err *e)
     struct product g = {.T = b->max_rows};
     float *rows = mem_calloc((size_t)(D * D), sizeof *rows);
     for (int64_t i = 0; i < D * D; i++) rows[i] = (float)(i % 7 - 3) * 0.01f;
-    g.w = b->ops->weight_create(b, D, D, e);
+    g.w = b->ops->weight_create(b, b->dtype, D, D, e);
     int rc = g.w ? b->ops->weight_fill(b, g.w, rows, DTYPE_ID_F32, D, e) : -1;
     if (rc == 0) rc = b->ops->weight_finish(b, g.w, e);
     free(rows);

@@ -43,6 +43,19 @@ static int set_shard(struct model *m, struct planned_device *d, int64_t tensor, 
     return 0;
 }
 
+/* Workspace that is taken with the weights. */
+static double products_bytes(const struct worker *w, const struct hardware *h)
+{
+    size_t most = 0;
+    if (w->role == WORKER_JOB)
+        most = cost_product_bytes(&w->generator.arch, &w->generator.shard, h->dtype, h->max_rows);
+    if (!w->reward_is_self) {
+        size_t more = cost_product_bytes(&w->reward.arch, &w->reward.shard, h->dtype, h->max_rows);
+        if (more > most) most = more;
+    }
+    return (double)most;
+}
+
 /* Divide the memory as a worker of this role would; w->budget_pages is set. */
 static int divide(struct worker *w, struct planned_device *d, const struct hardware *h,
                   const struct worker_needs *needs, int64_t tensor, struct point_memory *m,
@@ -61,7 +74,8 @@ static int divide(struct worker *w, struct planned_device *d, const struct hardw
         TRY(set_shard(&w->reward, d, tensor, j->reward.path, e));
         m->weights[1] = (double)cost_weight_bytes(&w->reward.arch, &w->reward.shard, h->dtype);
     }
-    double room = m->device - m->weights[0] - m->weights[1];
+    double products = products_bytes(w, h),
+           room = m->device - m->weights[0] - m->weights[1] - products;
     if (room <= 0)
         return err_set(e,
                        "the weights of a rank take %.1f GiB, a rank's memory is %.1f GiB; raise "
@@ -72,7 +86,7 @@ static int divide(struct worker *w, struct planned_device *d, const struct hardw
     struct worker_needs fitting = memory_needs(w, needs);
     TRY(memory_plan(w, &fitting, &p, e));
     w->budget_pages = p.budget_pages;
-    m->workspace = (double)p.workspace_bytes;
+    m->workspace = (double)p.workspace_bytes + products;
     if (generates)
         m->kv[0] =
             (double)memory_pool_pages(w, &fitting, p.budget_pages) * (double)p.generator_page_bytes;

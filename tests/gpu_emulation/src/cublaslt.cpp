@@ -8,6 +8,9 @@
  *     1   ascending (another tile of 0)         none
  *     2   four sums of every fourth, added      none
  *     3   two halves, added afterwards          8 bytes for each element of d; K >= 64
+ *
+ * e4m3 as sm_89 and sm_90 take it: from capability 8.9 on, the first operand transposed, the second
+ * not, rows and addresses of whole 16 bytes; sums in f32, so fast accumulation is refused.
  */
 #include "device.h"
 
@@ -16,6 +19,7 @@
 #include <cuda_fp16.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -30,6 +34,7 @@ struct cublasLtMatmulDescOpaque {
     int32_t pointer_mode, trans_a, trans_b;
     uint32_t epilogue;
     const void *bias;
+    int8_t fast_accumulation;
 };
 
 struct cublasLtMatrixLayoutOpaque {
@@ -55,7 +60,26 @@ typedef cublasLtMatrixLayoutOpaque layout;
 
 size_t element_bytes(cudaDataType_t type)
 {
-    return type == CUDA_R_32F ? 4 : type == CUDA_R_16F || type == CUDA_R_16BF ? 2 : 0;
+    switch (type) {
+    case CUDA_R_32F:
+        return 4;
+    case CUDA_R_16F:
+    case CUDA_R_16BF:
+        return 2;
+    case CUDA_R_8F_E4M3:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+float load_e4m3(uint8_t v)
+{
+    int exponent = v >> 3 & 15, fraction = v & 7;
+    float sign = v & 0x80 ? -1.0f : 1.0f;
+    if (exponent == 15 && fraction == 7) return NAN;
+    return sign * (exponent ? ldexpf(static_cast<float>(8 + fraction), exponent - 10)
+                            : ldexpf(static_cast<float>(fraction), -9));
 }
 
 float load(const void *p, size_t i, cudaDataType_t type)
@@ -65,6 +89,8 @@ float load(const void *p, size_t i, cudaDataType_t type)
         return static_cast<const __nv_bfloat16 *>(p)[i];
     case CUDA_R_16F:
         return static_cast<const __half *>(p)[i];
+    case CUDA_R_8F_E4M3:
+        return load_e4m3(static_cast<const uint8_t *>(p)[i]);
     default:
         return static_cast<const float *>(p)[i];
     }
@@ -101,6 +127,21 @@ struct product {
     size_t M, N, K;
 };
 
+bool is_e4m3(const product &p)
+{
+    return p.a_layout.type == CUDA_R_8F_E4M3;
+}
+
+/* The documented conditions of e4m3, addresses aside. */
+bool takes_e4m3(const product &p)
+{
+    const layout &a = p.a_layout, &b = p.b_layout, &d = p.d_layout;
+    return gpu::capability() >= 89 && p.desc.trans_a != CUBLAS_OP_N &&
+           p.desc.trans_b == CUBLAS_OP_N && a.ld % 16 == 0 && b.ld % 16 == 0 &&
+           p.K % 16 == 0 && p.M % 16 == 0 &&
+           d.ld * static_cast<int64_t>(element_bytes(d.type)) % 16 == 0;
+}
+
 /* What this library can do of cuBLASLt; the product's sizes. */
 cublasStatus_t check(product *p)
 {
@@ -111,6 +152,7 @@ cublasStatus_t check(product *p)
         (p->desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
          p->desc.epilogue != CUBLASLT_EPILOGUE_BIAS))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (p->desc.fast_accumulation || d.type == CUDA_R_8F_E4M3) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (a.type != b.type || c.type != d.type || !element_bytes(a.type) || !element_bytes(d.type))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (const layout *l : {&a, &b, &c, &d}) {
@@ -126,6 +168,7 @@ cublasStatus_t check(product *p)
     if (p->K != (is_b_transposed ? b.cols : b.rows) || c.rows != d.rows || c.cols != d.cols ||
         d.rows != p->M || d.cols != p->N || !p->M || !p->N || !p->K)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (is_e4m3(*p) && !takes_e4m3(*p)) return CUBLAS_STATUS_NOT_SUPPORTED;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -235,6 +278,12 @@ product describe(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMa
     return p;
 }
 
+/* Not on whole 16 bytes. */
+bool is_odd(const void *p)
+{
+    return reinterpret_cast<uintptr_t>(p) % 16 != 0;
+}
+
 struct status_text {
     cublasStatus_t status;
     const char *name, *text;
@@ -332,6 +381,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
         return set(&desc->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
         return set(&desc->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_FAST_ACCUM:
+        return set(&desc->fast_accumulation, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
         desc->has_bias_type = true;
         return set(&desc->bias_type, value, bytes);
@@ -510,6 +561,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         return CUBLAS_STATUS_INVALID_VALUE;
     if (p.desc.epilogue == CUBLASLT_EPILOGUE_BIAS && !p.desc.bias)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (is_e4m3(p) && (is_odd(a) || is_odd(b) || is_odd(d))) return CUBLAS_STATUS_INVALID_VALUE;
     cudaError_t error = gpu::submit(stream, [p] {
         run(p);
         return true;

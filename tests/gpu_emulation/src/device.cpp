@@ -17,7 +17,7 @@ namespace
 
 const size_t SHARED_BYTES = 48 << 10;        /* of a block, without asking */
 const size_t SHARED_BYTES_OPTIN = 227 << 10; /* the most that can be asked for */
-const int MAX_THREADS = 1024, MULTIPROCESSORS = 8, CAPABILITY_MAJOR = 9, CAPABILITY_MINOR = 0;
+const int MAX_THREADS = 1024, MULTIPROCESSORS = 8;
 
 struct allocation {
     size_t bytes;
@@ -260,6 +260,11 @@ void copy_16(void *to, const void *from)
         memset(to, 0, 16);
 }
 
+int capability()
+{
+    return static_cast<int>(environment_number("SPECREJ_EMULATION_CAPABILITY", 90));
+}
+
 cudaError_t report(cudaError_t error)
 {
     if (error != cudaSuccess) last_error = error;
@@ -361,8 +366,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
     p->maxThreadsDim[2] = 64;
     p->maxGridSize[0] = INT32_MAX;
     p->maxGridSize[1] = p->maxGridSize[2] = 65535;
-    p->major = CAPABILITY_MAJOR;
-    p->minor = CAPABILITY_MINOR;
+    p->major = gpu::capability() / 10;
+    p->minor = gpu::capability() % 10;
     p->multiProcessorCount = MULTIPROCESSORS;
     p->maxThreadsPerMultiProcessor = 2048;
     p->maxBlocksPerMultiProcessor = 32;
@@ -411,10 +416,10 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         *value = 2048;
         break;
     case cudaDevAttrComputeCapabilityMajor:
-        *value = CAPABILITY_MAJOR;
+        *value = gpu::capability() / 10;
         break;
     case cudaDevAttrComputeCapabilityMinor:
-        *value = CAPABILITY_MINOR;
+        *value = gpu::capability() % 10;
         break;
     default:
         return report(cudaErrorInvalidValue);

@@ -20,6 +20,9 @@ uint64_t environment_number(const char *name, uint64_t otherwise);
 /* 16 bytes, NULL: zeros; the sanitizers watch. */
 void copy_16(void *to, const void *from);
 
+/* Compute capability, 10 * major + minor: SPECREJ_EMULATION_CAPABILITY, or 90. */
+int capability();
+
 /* Runs all blocks, now. */
 void run_grid(const kernel_launch &launch);
 
