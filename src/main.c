@@ -36,6 +36,10 @@ static const char help_text[] =
     "  specrej report FILE.h5... [--reference N] [--json] [-o DIR]\n"
     "      result files side by side: rewards, cost and speedup against Best-of-N; -o: also as\n"
     "      report.csv, report.md, LaTeX rows and a figure\n"
+    "  specrej replay FILE.h5 [--set KEY=VALUE]... [--nearest] [--subsets K] [--reference N] "
+    "[--json]\n"
+    "      [-o OUT.csv|OUT.json]    what other alphas, N, rounds and budgets would have made of a\n"
+    "      Best-of-N run with score_at, e.g. --set \"sweep.alpha=[0.3, 0.5]\"\n"
     "  specrej export FILE.h5 [--format jsonl|alpaca_eval|csv] [--pick best|all|pairs] [-o OUT]\n"
     "      the answers, for other programs; pairs: best and worst of each prompt (DPO)\n"
     "  specrej timeline FILE.h5 [--prompt INDEX] [-o OUT.json]\n"
@@ -169,11 +173,12 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-    {"run", verb_run, false},          {"sweep", verb_sweep, true},
-    {"status", verb_status, true},     {"plan", verb_plan, true},
-    {"inspect", verb_inspect, true},   {"report", verb_report, true},
-    {"timeline", verb_timeline, true}, {"export", verb_export, true},
-    {"tokenize", verb_tokenize, true}, {"score", verb_score, false},
+    {"run", verb_run, false},        {"sweep", verb_sweep, true},
+    {"status", verb_status, true},   {"plan", verb_plan, true},
+    {"inspect", verb_inspect, true}, {"report", verb_report, true},
+    {"replay", verb_replay, true},   {"timeline", verb_timeline, true},
+    {"export", verb_export, true},   {"tokenize", verb_tokenize, true},
+    {"score", verb_score, false},
 };
 
 static const struct verb *find_verb(const char *name)

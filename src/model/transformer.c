@@ -212,18 +212,35 @@ void model_logits(struct model *m, const void *hidden, int64_t R, float *logits)
         b->ops->softcap(b, logits, R * m->shard.V_local, m->arch.logit_softcap);
 }
 
+struct cost model_stats_cost(const struct arch *a, const struct model_stats *s, double weight_bytes,
+                             double token_bytes)
+{
+    return (struct cost){.flops = (double)s->rows * cost_row_flops(a) +
+                                  (double)s->logits_rows * cost_logits_flops(a) +
+                                  s->attended_keys * cost_attention_flops(a, 1),
+                         .bytes =
+                             (double)s->forwards * weight_bytes + s->attended_keys * token_bytes};
+}
+
+int64_t model_weight_bytes(const struct model *m)
+{
+    return (int64_t)m->weights.bytes * m->shard.P;
+}
+
+int64_t model_kv_bytes(const struct model *m)
+{
+    if (!m->backend) return 0;
+    size_t element = dtype_bytes(m->backend->activation);
+    return (int64_t)cost_kv_token_bytes(&m->arch, &m->shard, element) * m->shard.P;
+}
+
 struct cost model_cost(const struct model *m, const struct model_stats *before,
                        const struct model_stats *after)
 {
     const struct arch *a = &m->arch;
-    double keys = after->attended_keys - before->attended_keys;
-    double weight_bytes = (double)m->weights.bytes * (double)m->shard.P;
-    double token_bytes =
-        (double)cost_kv_token_bytes(a, &m->shard, dtype_bytes(m->backend->activation)) *
-        (double)m->shard.P;
-    return (struct cost){
-        .flops = (double)(after->rows - before->rows) * cost_row_flops(a) +
-                 (double)(after->logits_rows - before->logits_rows) * cost_logits_flops(a) +
-                 keys * cost_attention_flops(a, 1),
-        .bytes = (double)(after->forwards - before->forwards) * weight_bytes + keys * token_bytes};
+    struct model_stats s = {.rows = after->rows - before->rows,
+                            .logits_rows = after->logits_rows - before->logits_rows,
+                            .forwards = after->forwards - before->forwards,
+                            .attended_keys = after->attended_keys - before->attended_keys};
+    return model_stats_cost(a, &s, (double)model_weight_bytes(m), (double)model_kv_bytes(m));
 }

@@ -55,6 +55,15 @@ void model_count(struct model *m, int64_t rows, double keys);
 /* Row `row` of what model_forward returned. */
 const void *model_row(const struct model *m, const void *hidden, int64_t row);
 
+/* Bytes of the weights, and of a token's K and V, over all ranks of the group; 0 without a model.
+ */
+int64_t model_weight_bytes(const struct model *m);
+int64_t model_kv_bytes(const struct model *m);
+
+/* FLOPs and bytes of counted work: every pass reads all weights (weight_bytes, over all ranks),
+ * every attended key its K and V (token_bytes, likewise). */
+struct cost model_stats_cost(const struct arch *a, const struct model_stats *s, double weight_bytes,
+                             double token_bytes);
 /* FLOPs and bytes of the work between two readings of the stats. */
 struct cost model_cost(const struct model *m, const struct model_stats *before,
                        const struct model_stats *after);

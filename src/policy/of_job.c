@@ -61,3 +61,12 @@ int64_t policy_candidates(const struct job *j, int64_t budget_pages, int64_t n_s
     }
     return j->n;
 }
+
+int64_t policy_expected_pages(const struct job *j, int64_t mean_complete, int64_t n_tokens)
+{
+    int64_t max_new = j->sampling.max_new_tokens;
+    if (j->batching == BATCHING_STATIC) return pages_of(max_new);
+    int64_t mean = mean_complete ? mean_complete : (max_new + 1) / 2;
+    int64_t next = n_tokens + PAGE_TOKENS < max_new ? n_tokens + PAGE_TOKENS : max_new;
+    return pages_of(mean > next ? mean : next);
+}

@@ -13,3 +13,8 @@ struct policy policy_of_job(const struct job *j);
  * hold them. */
 int64_t policy_candidates(const struct job *j, int64_t budget_pages, int64_t n_shares,
                           int64_t prompt_tokens, struct err *e);
+
+/* Pages that a candidate of n_tokens is expected to hold before it is complete: optimistic
+ * admission of Best-of-N goes by the mean length of the complete ones (0: none yet, then half of
+ * max_new_tokens); batching: static by the longest. */
+int64_t policy_expected_pages(const struct job *j, int64_t mean_complete, int64_t n_tokens);

@@ -224,8 +224,9 @@ static void fill_speedup(struct comparison *c, int file)
     struct curve_point *curve = mem_calloc((size_t)c->n_files, sizeof *curve);
     int64_t n = 0;
     for (int f = 0; f < c->n_files; f++) {
-        if (f != find_baseline(c, c->files[f].n, ref, false)) continue;
         if (c->rows[f].reference != row->reference) continue;
+        if (c->files[f].method != METHOD_BEST_OF_N) continue;
+        if (f != find_baseline(c, c->files[f].n, ref, false)) continue;
         curve[n++] = (struct curve_point){c->rows[f].total[AMOUNT_COMPUTE_S], c->rows[f].score};
     }
     metrics_curve(curve, n);
@@ -276,6 +277,21 @@ static void fill_intervals(struct comparison *c)
     free(sorted);
 }
 
+static int compare(struct comparison *c, int64_t reference_n, struct err *e)
+{
+    qsort(c->files, (size_t)c->n_files, sizeof *c->files, by_point);
+    TRY(match_prompts(c, e));
+    TRY(choose_reference_n(c, reference_n, e));
+    choose_baselines(c);
+    struct metrics_prompt *all = gather(c);
+    for (int f = 0; f < c->n_files; f++) fill_row(c, all, f);
+    for (int f = 0; f < c->n_files; f++) fill_speedup(c, f);
+    resample(c, all);
+    fill_intervals(c);
+    free(all);
+    return 0;
+}
+
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e)
 {
@@ -287,17 +303,15 @@ int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
         TRY(source_read(&c->files[f], paths[f], e));
         TRY(check_same_job(&c->files[0], &c->files[f], e));
     }
-    qsort(c->files, (size_t)n_paths, sizeof *c->files, by_point);
-    TRY(match_prompts(c, e));
-    TRY(choose_reference_n(c, reference_n, e));
-    choose_baselines(c);
-    struct metrics_prompt *all = gather(c);
-    for (int f = 0; f < c->n_files; f++) fill_row(c, all, f);
-    for (int f = 0; f < c->n_files; f++) fill_speedup(c, f);
-    resample(c, all);
-    fill_intervals(c);
-    free(all);
-    return 0;
+    return compare(c, reference_n, e);
+}
+
+int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
+                  struct err *e)
+{
+    *c = (struct comparison){.files = sources, .n_files = n};
+    c->rows = mem_calloc((size_t)n, sizeof *c->rows);
+    return compare(c, reference_n, e);
 }
 
 void comparison_free(struct comparison *c)

@@ -57,6 +57,10 @@ struct comparison {
  * ok in all.  Release *c with comparison_free in both cases. */
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e);
+/* The same of sources [n] that are made elsewhere, all of one job but for method, N and seed; takes
+ * them over. */
+int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
+                  struct err *e);
 void comparison_free(struct comparison *c);
 
 static inline double resampled_at(const struct comparison *c, enum resampled what, int file, int b)

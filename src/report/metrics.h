@@ -14,6 +14,8 @@ enum metrics_amount {
                          loading and idling not */
     AMOUNT_TOKENS_GENERATED,
     AMOUNT_TOKENS_SCORED,
+    AMOUNT_FLOPS, /* of both models */
+    AMOUNT_BYTES, /* of weights and KV that both models had to move */
     METRICS_AMOUNTS
 };
 

@@ -72,6 +72,14 @@ static float partial(const struct scene *s, int64_t candidate, int64_t length)
     return length >= 0 ? s->prompt->partials[c->partial + length] : NAN;
 }
 
+static void note_scoring(struct replay *x, const struct scene *s, int64_t i, int64_t n_tokens)
+{
+    const struct recorded_candidate *c = recorded(s, i);
+    bool is_ended = n_tokens == c->n_tokens && c->is_finished;
+    struct replay_scoring one = {x->n_calls, to_i32(i), n_tokens - is_ended};
+    ARRAY_PUSH(x->scorings, one);
+}
+
 static void score(struct replay *x, const struct scene *s, int64_t step)
 {
     const struct recording *r = s->recording;
@@ -84,7 +92,9 @@ static void score(struct replay *x, const struct scene *s, int64_t step)
         c->reward = is_live ? partial(s, i, length) : recorded(s, i)->reward;
         c->reward_tokens = c->n_tokens;
         is_partial |= is_live;
+        note_scoring(x, s, i, c->n_tokens);
     }
+    x->n_calls++;
     if (!is_partial || (length >= 0 && r->lengths[length] == step)) return;
     ARRAY_PUSH(x->missing, step);
     x->before_first += length < 0;
@@ -133,6 +143,7 @@ static bool decide(struct replay *x, struct scene *s, int64_t step)
                             .step = step,
                             .round = (int64_t)x->rounds.n,
                             .free_pages = s->own_budget - used};
+    x->n_points++;
     policy_count(&s->policy, &v);
     policy_decide(&s->policy, &v, a);
     if (a->n_score > 0) {
@@ -150,6 +161,7 @@ static void play_lockstep(struct replay *x, struct scene *s)
 {
     int64_t step = 0;
     bool done = false;
+    x->is_at_once = true;
     while (!done) {
         step = policy_next_point(&s->policy, step);
         advance(x, s, step);
@@ -160,17 +172,48 @@ static void play_lockstep(struct replay *x, struct scene *s)
     }
 }
 
+/* Those that are live at a length that is scored on the way, together. */
+static void score_on_the_way(struct replay *x, const struct scene *s)
+{
+    int64_t longest = 0, at = 0;
+    for (int64_t i = 0; i < x->n; i++)
+        if (recorded(s, i)->n_tokens > longest) longest = recorded(s, i)->n_tokens;
+    while ((at = policy_schedule_next(&s->policy.config.schedule, at)) < longest) {
+        for (int64_t i = 0; i < x->n; i++)
+            if (recorded(s, i)->n_tokens > at) note_scoring(x, s, i, at);
+        x->n_calls++;
+    }
+}
+
+/* Most pages that the candidates hold at a time: every one that goes on has room for its newest
+ * token, so the most is at a page boundary. */
+static int64_t most_pages(const struct replay *x)
+{
+    int64_t most = 0;
+    for (int64_t step = 1, live = 1; live > 0; step += PAGE_TOKENS) {
+        live = 0;
+        for (int64_t i = 0; i < x->n; i++) live += x->candidates[i].n_tokens > step;
+        if (live * pages_of(step) > most) most = live * pages_of(step);
+    }
+    return most;
+}
+
 /* Nothing is rejected: all come to their end, whatever the memory. */
 static void play_to_the_end(struct replay *x, const struct scene *s)
 {
+    score_on_the_way(x, s);
     for (int64_t i = 0; i < x->n; i++) {
         struct policy_candidate *c = &x->candidates[i];
         c->status = POLICY_COMPLETE;
         c->n_tokens = c->reward_tokens = recorded(s, i)->n_tokens;
         c->reward = recorded(s, i)->reward;
+        note_scoring(x, s, i, c->n_tokens);
     }
+    x->n_calls++;
     x->n_live = 0;
-    x->peak_pages = -1;
+    x->peak_pages = s->prompt_pages + most_pages(x);
+    int64_t expected = x->n * policy_expected_pages(s->point->job, 0, 0);
+    x->is_at_once = expected <= s->own_budget && x->peak_pages - s->prompt_pages <= s->own_budget;
 }
 
 int replay_prompt(struct replay *x, const struct recording *r, const struct recorded_prompt *p,
@@ -178,8 +221,9 @@ int replay_prompt(struct replay *x, const struct recording *r, const struct reco
 {
     struct scene s = {r, p, point, which, point->policy, pages_of(p->row->prompt_tokens), 0};
     int64_t shares = s.policy.ops->lockstep ? 1 : r->n_groups;
-    x->rounds.n = x->missing.n = 0;
+    x->rounds.n = x->missing.n = x->scorings.n = 0;
     x->n = x->before_first = x->tokens_generated = 0;
+    x->n_points = x->n_calls = 0;
     x->best = -1;
     int64_t n = policy_candidates(point->job, point->budget_pages, shares, p->row->prompt_tokens,
                                   &x->reason);
@@ -190,7 +234,7 @@ int replay_prompt(struct replay *x, const struct recording *r, const struct reco
                        r->result.path, (long long)p->row->prompt_index, (long long)p->row->n,
                        (long long)n);
     s.policy.config.n = n;
-    s.own_budget = point->budget_pages - s.prompt_pages;
+    s.own_budget = (point->budget_pages - s.prompt_pages) / shares;
     reserve(x, n);
     policy_decide(&s.policy, &(struct policy_view){.candidates = x->candidates}, &x->actions);
     start(x, x->actions.admit);
@@ -211,5 +255,6 @@ void replay_free(struct replay *x)
     free(x->live);
     free(x->rounds.items);
     free(x->missing.items);
+    free(x->scorings.items);
     *x = (struct replay){0};
 }

@@ -16,6 +16,12 @@ struct replay_point {
     int64_t budget_pages;
 };
 
+/* A text that was scored. */
+struct replay_scoring {
+    int32_t call, candidate; /* texts of one call are scored together */
+    int64_t tokens;          /* that the reward model reads of it: without the end token */
+};
+
 /* What would have happened to a prompt.  Reused from prompt to prompt; zeroed: empty. */
 struct replay {
     bool is_skipped; /* the budget cannot hold it; the rest says nothing then */
@@ -27,8 +33,10 @@ struct replay {
         struct round_row *items; /* owned; times are 0 */
         size_t n, cap;
     } rounds;
+    bool is_at_once; /* all candidates were in memory from the start on, none was evicted */
     int64_t tokens_generated;
-    int64_t peak_pages; /* most in use at a time, the prompt's included; Best-of-N: -1 */
+    int64_t peak_pages; /* most in use at a time, the prompt's included; of Best-of-N: with all
+                           candidates in memory at once */
     /* Lengths of rounds at which nothing was recorded, in order: the longest recorded length before
      * stood in for each, so that the replay is approximate.  -1: there was none before. */
     struct {
@@ -36,6 +44,13 @@ struct replay {
         size_t n, cap;
     } missing;
     int64_t before_first; /* of these, those without a recorded length before: no stand-in */
+
+    struct {
+        struct replay_scoring *items; /* owned; in the order of the run */
+        size_t n, cap;
+    } scorings;
+    int32_t n_calls;
+    int64_t n_points; /* at which the policy was asked */
 
     struct policy_actions actions;
     int32_t *live; /* owned [n_live] candidates that still generate, increasing */

@@ -9,8 +9,8 @@
 
 #include <math.h>
 
-static const char *const amount_names[METRICS_AMOUNTS] = {"wall_s", "compute_s", "tokens_generated",
-                                                          "tokens_scored"};
+static const char *const amount_names[METRICS_AMOUNTS] = {
+    "wall_s", "compute_s", "tokens_generated", "tokens_scored", "flops", "bytes"};
 
 static void put(json_t *o, const char *key, json_t *value)
 {
@@ -50,6 +50,8 @@ static void put_source(json_t *o, const struct source *s)
     put(o, "rounds", json_string(s->rounds));
     put(o, "seed", json_integer((json_int_t)s->seed));
     put(o, "fingerprint", json_string(s->fingerprint));
+    put(o, "replayed", json_boolean(s->is_replayed));
+    put(o, "approximate", json_boolean(s->is_approximate));
     put(o, "machine", json_string(s->machine));
 }
 
@@ -82,7 +84,7 @@ static json_t *row_json(const struct comparison *c, int file)
     return o;
 }
 
-static json_t *comparison_json(const struct comparison *c, const struct averages *p)
+json_t *report_json(const struct comparison *c, const struct averages *p)
 {
     json_t *o = json_object(), *files = json_array(), *compared = json_array(),
            *left_out = json_array(), *points = json_array(), *missing = json_array();
@@ -119,7 +121,7 @@ static void print(const struct comparison *c, const struct averages *p, bool jso
         table_print(c, p, out);
         return;
     }
-    json_t *j = comparison_json(c, p);
+    json_t *j = report_json(c, p);
     json_dumpf(j, out, JSON_INDENT(2));
     fputc('\n', out);
     json_decref(j);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,11 @@ struct report_options {
     const char *folder;  /* for forms.h's and figures.h's files; NULL: none */
     int64_t reference_n; /* N of the Best-of-N file that has score 100; 0: 120, else the largest */
 };
+
+/* What --json says of a comparison.  The caller's. */
+struct comparison;
+struct averages;
+json_t *report_json(const struct comparison *c, const struct averages *p);
 
 /* -1 with *e: bad input, or the folder cannot be made; OUTPUT_UNWRITTEN (output.h) with *e. Nothing
  * is printed then. */

@@ -60,6 +60,8 @@ static int read_prompt(const struct result *r, int64_t row, struct source_prompt
     m->amount[AMOUNT_COMPUTE_S] = p->wall_s * ranks;
     m->amount[AMOUNT_TOKENS_GENERATED] = (double)p->tokens_generated;
     m->amount[AMOUNT_TOKENS_SCORED] = (double)p->tokens_scored;
+    m->amount[AMOUNT_FLOPS] = p->generator_flops + p->reward_flops;
+    m->amount[AMOUNT_BYTES] = p->bytes;
     if (p->status != PROMPT_OK)
         snprintf(out->reason, sizeof out->reason, "%s: %s",
                  name_of(prompt_status_names, PROMPT_STATUSES, p->status), p->reason);
@@ -87,7 +89,7 @@ static int read_prompts(struct source *s, const struct result *r, struct err *e)
     return 0;
 }
 
-static void read_runs(struct source *s, const struct result *r)
+void source_set_runs(struct source *s, const struct result *r)
 {
     const struct run_row *runs = trace_runs(r->file);
     const char *reproducible = trace_reader_attr(r->file, "reproducible");
@@ -107,12 +109,8 @@ static void read_runs(struct source *s, const struct result *r)
                                 runs[0].threads, (long long)r->job.overlap);
 }
 
-static int read_job(struct source *s, const struct result *r, struct err *e)
+int source_set_job(struct source *s, const struct job *j, const char *yaml, struct err *e)
 {
-    const char *yaml = trace_reader_attr(r->file, "job_yaml"),
-               *id = trace_reader_attr(r->file, "point_id");
-    const struct job *j = &r->job;
-    snprintf(s->point_id, sizeof s->point_id, "%s", id ? id : "");
     struct job any_seed = *j;
     any_seed.seed = 0;
     job_point_id(&any_seed, s->family);
@@ -127,6 +125,14 @@ static int read_job(struct source *s, const struct result *r, struct err *e)
     return entries_read(&s->keys, yaml, strlen(yaml), s->path, e);
 }
 
+static int read_job(struct source *s, const struct result *r, struct err *e)
+{
+    const char *yaml = trace_reader_attr(r->file, "job_yaml"),
+               *id = trace_reader_attr(r->file, "point_id");
+    snprintf(s->point_id, sizeof s->point_id, "%s", id ? id : "");
+    return source_set_job(s, &r->job, yaml, e);
+}
+
 int source_read(struct source *s, const char *path, struct err *e)
 {
     *s = (struct source){.path = path};
@@ -134,7 +140,7 @@ int source_read(struct source *s, const char *path, struct err *e)
     int rc = -1;
     TRY_GOTO(result_open(&r, path, e), done);
     TRY_GOTO(read_job(s, &r, e), done);
-    read_runs(s, &r);
+    source_set_runs(s, &r);
     rc = read_prompts(s, &r, e);
 done:
     result_close(&r);

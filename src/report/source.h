@@ -23,8 +23,10 @@ struct source {
     struct entries keys;   /* owned: the job, "sampling.top_k" -> "50" */
     enum method method;
     enum compat compat;
-    bool is_static;         /* batching: static */
-    bool only_answers;      /* record.candidates: best */
+    bool is_static;      /* batching: static */
+    bool only_answers;   /* record.candidates: best */
+    bool is_replayed;    /* not a run: what one would have done (replay.h); its times are a model */
+    bool is_approximate; /* replayed with rewards of lengths before its rounds' */
     bool scores_on_the_way; /* score_at: its times are not those of a plain Best-of-N */
     int64_t n;              /* candidates per prompt; 0: not the same for all (n: auto) */
     double alpha;           /* 0 for Best-of-N */
@@ -41,6 +43,13 @@ struct source {
 /* -1 with *e; release *s with source_free in both cases. */
 int source_read(struct source *s, const char *path, struct err *e);
 void source_free(struct source *s);
+
+/* What the job says of itself.  yaml: the whole job. */
+int source_set_job(struct source *s, const struct job *j, const char *yaml, struct err *e);
+
+/* Fingerprint, machine, load and idle time of a file's runs. */
+struct result;
+void source_set_runs(struct source *s, const struct result *r);
 
 /* The prompt with this index, or NULL. */
 const struct source_prompt *source_find(const struct source *s, int64_t prompt_index);

@@ -252,6 +252,7 @@ void table_print(const struct comparison *c, const struct averages *p, FILE *out
     table_notes(c, out);
     fputc('\n', out);
     table_legend(c, out);
+    if (c->files[0].is_replayed) return;
     fprintf(out, "\nLook inside a file: specrej inspect %s   (--prompt %lld: one prompt's story)\n",
             c->files[c->n_files - 1].path, (long long)c->prompt_index[0]);
 }

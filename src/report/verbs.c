@@ -4,6 +4,7 @@
 #include "report/export.h"
 #include "report/inspect.h"
 #include "report/output.h"
+#include "report/replay_verb.h"
 #include "report/report.h"
 #include "report/score.h"
 #include "report/timeline.h"
@@ -87,6 +88,32 @@ int verb_timeline(const struct options *o, const char *command, struct comm *wor
     struct timeline_options to = {.output = o->output, .prompt = o->prompt};
     if (!path) return EXIT_BAD_INPUT;
     return end(world, is_first(world) ? timeline_file(path, &to, stdout, e) : 0, e);
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = text ? strlen(text) : 0, m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static int replay_to(const char *path, const struct options *o, struct err *e)
+{
+    struct replay_options ro = {.grid = {o->set, o->n_set, o->nearest, o->subsets},
+                                .form = o->json || ends_in(o->output, ".json") ? REPLAY_JSON
+                                        : ends_in(o->output, ".csv")           ? REPLAY_CSV
+                                                                               : REPLAY_TABLE,
+                                .reference_n = o->reference < 0 ? 0 : o->reference};
+    struct output out;
+    TRY(output_begin(&out, o->output, stdout, e));
+    return output_end(&out, replay_file(path, &ro, out.file, e), e);
+}
+
+int verb_replay(const struct options *o, const char *command, struct comm *world, struct err *e)
+{
+    (void)command;
+    const char *path = only_file(o, "result file of a Best-of-N run with score_at");
+    if (!path) return EXIT_BAD_INPUT;
+    return end(world, is_first(world) ? replay_to(path, o, e) : 0, e);
 }
 
 int verb_tokenize(const struct options *o, const char *command, struct comm *world, struct err *e)

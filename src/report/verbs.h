@@ -12,4 +12,5 @@ int verb_export(const struct options *o, const char *command, struct comm *world
 int verb_tokenize(const struct options *o, const char *command, struct comm *world, struct err *e);
 int verb_report(const struct options *o, const char *command, struct comm *world, struct err *e);
 int verb_timeline(const struct options *o, const char *command, struct comm *world, struct err *e);
+int verb_replay(const struct options *o, const char *command, struct comm *world, struct err *e);
 int verb_score(const struct options *o, const char *command, struct comm *world, struct err *e);

@@ -348,11 +348,22 @@ static void gather_hosts(struct comm *world, char *out, size_t size)
     free(all);
 }
 
+static struct trace_passes passes_of(const struct worker *w)
+{
+    const struct model *g = &w->generator, *r = &w->reward;
+    return (struct trace_passes){.rows = w->backend->max_rows,
+                                 .generator_weight_bytes = model_weight_bytes(g),
+                                 .reward_weight_bytes = model_weight_bytes(r),
+                                 .generator_kv_bytes = model_kv_bytes(g),
+                                 .reward_kv_bytes = model_kv_bytes(r)};
+}
+
 static int open_file(struct coordinator *c, struct err *e)
 {
     char point[HASH_HEX], *yaml = job_to_yaml(c->asked);
     job_point_id(c->asked, point);
-    struct trace_meta meta = {.job_yaml = yaml,
+    struct trace_meta meta = {.passes = passes_of(&c->worker),
+                              .job_yaml = yaml,
                               .job_hash = c->identity,
                               .point_id = point,
                               .program_version = VERSION_NUMBER,

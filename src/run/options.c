@@ -56,6 +56,8 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--pick", "", TEXT, NULL, &o->pick, NULL, NULL},
         {"--prompt", "", NUMBER, NULL, NULL, NULL, &o->prompt},
         {"--reference", "", NUMBER, NULL, NULL, NULL, &o->reference},
+        {"--nearest", "", FLAG, &o->nearest, NULL, NULL, NULL},
+        {"--subsets", "", NUMBER, NULL, NULL, NULL, &o->subsets},
         {"--run", "", FLAG, &o->run, NULL, NULL, NULL},
         {"--submit", "", FLAG, &o->submit, NULL, NULL, NULL},
         {"--dry-run", "", FLAG, &o->dry_run, NULL, NULL, NULL},

@@ -22,7 +22,9 @@ struct options {
     const char *format;        /* --format (export) */
     const char *pick;          /* --pick (export) */
     long long prompt;          /* --prompt INDEX (inspect, timeline), -1: not given */
-    long long reference;       /* --reference N (report), -1: not given */
+    long long reference;       /* --reference N (report, replay), -1: not given */
+    bool nearest;              /* --nearest (replay) */
+    long long subsets;         /* --subsets K (replay), 0: not given */
     bool run;                  /* --run (sweep) */
     bool submit, dry_run;      /* --submit, --dry-run (sweep) */
     long long max_running;     /* --max-running K (sweep --submit), 0: not given */

@@ -71,13 +71,9 @@ static void evict_for_next_step(struct prompt_state *st)
     }
 }
 
-/* Pages that this candidate will hold when it has the mean length of those seen so far. */
 static int64_t expected_pages(const struct prompt_state *st, int64_t n_tokens)
 {
-    int64_t max_new = st->w->job->sampling.max_new_tokens;
-    int64_t mean = st->mean_complete ? st->mean_complete : (max_new + 1) / 2;
-    int64_t next = n_tokens + PAGE_TOKENS < max_new ? n_tokens + PAGE_TOKENS : max_new;
-    return pages_of(mean > next ? mean : next);
+    return policy_expected_pages(st->w->job, st->mean_complete, n_tokens);
 }
 
 /* The waiting candidate to start next: one that was evicted before a fresh one, lower numbers
@@ -104,8 +100,7 @@ static bool start(struct prompt_state *st, struct sequence *s)
 void prompt_admit(struct prompt_state *st)
 {
     evict_for_next_step(st);
-    int64_t max_pages = pages_of(st->w->job->sampling.max_new_tokens), expected = 0, n_live = 0,
-            need = 0;
+    int64_t expected = 0, n_live = 0, need = 0;
     for (int64_t i = 0; i < st->n; i++) {
         const struct sequence *s = &st->sequences[i];
         if (!OWNS(st, i) || s->status != SEQUENCE_LIVE) continue;
@@ -116,7 +111,7 @@ void prompt_admit(struct prompt_state *st)
     bool waves = st->w->job->batching == BATCHING_STATIC;
     if (waves && n_live > 0) return; /* the wave goes on until its last candidate is complete */
     for (struct sequence *s; (s = next_waiting(st)) != NULL; n_live++) {
-        int64_t pages = waves ? max_pages : expected_pages(st, s->n_tokens);
+        int64_t pages = expected_pages(st, s->n_tokens);
         int64_t now = need + pages_of(s->n_tokens + 1);
         if (n_live > 0 && (expected + pages > st->own_budget || now > room(st))) return;
         if (!start(st, s)) return;

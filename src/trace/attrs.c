@@ -27,6 +27,11 @@ static const struct {
     [A_REPRODUCIBLE] = {"reproducible", KIND_BOOL, true},
     [A_JUDGE] = {"judge", KIND_TEXT, false, ""},
     [A_JUDGED_RUNS] = {"judged_runs", KIND_NUMBER, false, "0"},
+    [A_PASS_ROWS] = {"pass_rows", KIND_NUMBER, false, "0"},
+    [A_GENERATOR_WEIGHT_BYTES] = {"generator_weight_bytes", KIND_NUMBER, false, "0"},
+    [A_REWARD_WEIGHT_BYTES] = {"reward_weight_bytes", KIND_NUMBER, false, "0"},
+    [A_GENERATOR_KV_BYTES] = {"generator_kv_bytes", KIND_NUMBER, false, "0"},
+    [A_REWARD_KV_BYTES] = {"reward_kv_bytes", KIND_NUMBER, false, "0"},
 };
 
 const char *attrs_name(enum attr a)
@@ -52,6 +57,12 @@ void attrs_from_meta(struct attrs *a, const struct trace_meta *meta)
     a->value[A_BUDGET_TOKENS] = mem_printf("%" PRId64, meta->budget_tokens);
     a->value[A_N] = mem_printf("%" PRId64, meta->n);
     a->value[A_REPRODUCIBLE] = text_or_empty(meta->reproducible ? "true" : "false");
+    const struct trace_passes *p = &meta->passes;
+    a->value[A_PASS_ROWS] = mem_printf("%" PRId64, p->rows);
+    a->value[A_GENERATOR_WEIGHT_BYTES] = mem_printf("%" PRId64, p->generator_weight_bytes);
+    a->value[A_REWARD_WEIGHT_BYTES] = mem_printf("%" PRId64, p->reward_weight_bytes);
+    a->value[A_GENERATOR_KV_BYTES] = mem_printf("%" PRId64, p->generator_kv_bytes);
+    a->value[A_REWARD_KV_BYTES] = mem_printf("%" PRId64, p->reward_kv_bytes);
     attrs_set_judge(a, "", 0);
 }
 

@@ -27,11 +27,20 @@ struct trace; /* opaque */
 /* Attributes of a new file.  On resume job_hash, point_id, dtype, budget_tokens, n and reproducible
  * must be equal to the file's; the error names the one that differs and the first lines of the YAML
  * that do.  NULL reads as "". */
+/* What the counts of bytes are made of: of a forward pass at most `rows` rows, which reads all
+ * weights; of a token K and V.  Over all ranks of a group; 0: no such model. */
+struct trace_passes {
+    int64_t rows;
+    int64_t generator_weight_bytes, reward_weight_bytes;
+    int64_t generator_kv_bytes, reward_kv_bytes;
+};
+
 struct trace_meta {
     const char *job_yaml, *job_hash, *point_id, *program_version, *commit, *dtype;
     int64_t budget_tokens,
         n; /* n: resolved number of candidates; 0 while auto depends on the prompt */
     bool reproducible;
+    struct trace_passes passes;
     lock_slurm_ended_fn slurm_ended; /* for a lock that another host left; may be NULL */
 };
 

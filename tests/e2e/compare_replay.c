@@ -2,13 +2,13 @@
  *
  *   compare_replay RECORDED REAL...     for the job in each REAL file, RECORDED replayed under it
  * has the same skipped prompts, winner, candidates (status, tokens, reward bits, round that cut
- * them), rounds (step, trigger, counts, cut, pages in use) and tokens; prints the number of rounds
- * by trigger
+ *       them), rounds (step, trigger, counts, cut, pages in use), tokens generated and scored,
+ * FLOPs and bytes; prints the number of rounds by trigger, and how far the modelled times are off
  *
  * Status 0; 1: a difference, named on stderr; 2: usage, or a file that cannot be read. */
 #include "backend/backend.h"
 #include "base/mem.h"
-#include "report/replay.h"
+#include "report/costs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +16,10 @@
 #include <string.h>
 
 #define FAIL(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))
+
+struct seconds {
+    double real, modelled, off;
+};
 
 static void must(int rc, const struct err *e)
 {
@@ -83,6 +87,22 @@ static void check_rounds(const struct replay *x, struct trace_reader *f, int64_t
     free(rows);
 }
 
+static bool is_close(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fabs(b);
+}
+
+static void check_costs(const struct prompt_row *p, const struct cost_of_prompt *c,
+                        const char *path)
+{
+    if (!is_close(c->tokens_scored, (double)p->tokens_scored) ||
+        !is_close(c->flops, p->generator_flops + p->reward_flops) || !is_close(c->bytes, p->bytes))
+        FAIL("%s: prompt %lld: %lld tokens scored, %.17g FLOPs, %.17g bytes; replayed %g, %.17g, "
+             "%.17g",
+             path, (long long)p->prompt_index, (long long)p->tokens_scored,
+             p->generator_flops + p->reward_flops, p->bytes, c->tokens_scored, c->flops, c->bytes);
+}
+
 static void check_prompt(const struct replay *x, struct trace_reader *f, int64_t at,
                          const char *path, int64_t *triggers)
 {
@@ -103,15 +123,17 @@ static void check_prompt(const struct replay *x, struct trace_reader *f, int64_t
     if (p->tokens_generated != x->tokens_generated)
         FAIL("%s: prompt %lld: %lld tokens, replayed %lld", path, index,
              (long long)p->tokens_generated, (long long)x->tokens_generated);
-    if (x->peak_pages >= 0 && p->kv_peak_tokens != x->peak_pages * PAGE_TOKENS)
+    if (x->is_at_once && p->kv_peak_tokens != x->peak_pages * PAGE_TOKENS)
         FAIL("%s: prompt %lld: %lld tokens of KV at most, replayed %lld", path, index,
              (long long)p->kv_peak_tokens, (long long)(x->peak_pages * PAGE_TOKENS));
     check_candidates(x, f, at, path);
     check_rounds(x, f, at, path, triggers);
 }
 
-static void check_file(const struct recording *r, const char *path, int64_t *triggers)
+static void check_file(const struct recording *r, const struct costs *costs, const char *path,
+                       int64_t *triggers, struct seconds *s)
 {
+    double real_s = 0, modelled_s = 0;
     struct err e;
     struct result real;
     struct replay x = {0};
@@ -128,7 +150,15 @@ static void check_file(const struct recording *r, const char *path, int64_t *tri
         if (x.missing.n > 0)
             FAIL("%s: nothing was recorded at %lld tokens", path, (long long)x.missing.items[0]);
         check_prompt(&x, real.file, at, path, triggers);
+        if (x.is_skipped || !x.is_at_once) continue;
+        struct cost_of_prompt cost = costs_of(costs, r, i, &x);
+        check_costs(&trace_prompts(real.file)[at], &cost, path);
+        real_s += trace_prompts(real.file)[at].wall_s;
+        modelled_s += cost.wall_s;
     }
+    s->real += real_s;
+    s->modelled += modelled_s;
+    s->off += fabs(modelled_s / real_s - 1);
     replay_free(&x);
     result_close(&real);
 }
@@ -142,11 +172,19 @@ int main(int argc, char **argv)
     struct err e;
     struct recording r;
     int64_t triggers[ROUND_TRIGGERS] = {0};
+    struct costs costs;
+    struct seconds s = {0};
     must(recording_open(&r, argv[1], &e), &e);
-    for (int i = 2; i < argc; i++) check_file(&r, argv[i], triggers);
+    must(costs_learn(&costs, &r, &e), &e);
+    for (int i = 2; i < argc; i++) check_file(&r, &costs, argv[i], triggers, &s);
     printf("%d runs: %lld memory, %lld scheduled, %lld early, %lld final rounds\n", argc - 2,
            (long long)triggers[TRIGGER_MEMORY], (long long)triggers[TRIGGER_SCHEDULE],
            (long long)triggers[TRIGGER_EARLY], (long long)triggers[TRIGGER_FINAL]);
+    printf("times: %.3f s, modelled %+.1f %%, a run %.1f %% off; its own prompts %+.1f %%, one "
+           "%.1f %%\n",
+           s.real, 100 * (s.modelled / s.real - 1), 100 * s.off / (argc - 2), 100 * costs.error_sum,
+           100 * costs.error_one);
+    costs_free(&costs);
     recording_close(&r);
     return 0;
 }

@@ -1,0 +1,128 @@
+#include "report/replay_verb.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "job/schedule.h"
+#include "report/print.h"
+#include "report/report.h"
+#include "report/subsets.h"
+#include "report/table.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- a table ---- */
+
+static void print_head(const struct replay_grid *g, FILE *out)
+{
+    const struct recording *r = &g->recording;
+    const struct costs *c = &g->costs;
+    char *scored = schedule_to_text(&r->result.job.score_at);
+    print_field(out, "recorded", "%s: Best-of-%lld on %lld prompts, scored on the way: %s",
+                r->result.path, (long long)r->result.job.n, (long long)r->n_prompts, scored);
+    free(scored);
+    if (g->n_approximate)
+        print_field(
+            out, "replayed",
+            "%d points, %lld of them approximate: where a round's length was not recorded, the "
+            "longest one before it stands in",
+            g->n, (long long)g->n_approximate);
+    else
+        print_field(out, "replayed", "%d points, exactly", g->n);
+    if (c->has_time)
+        print_field(
+            out, "times",
+            "a model, fitted to %s of this file; on the %lld prompts that it was fitted to it is "
+            "%+.1f %% off in all, %.1f %% on one (mean)",
+            c->from_trace ? "the steps" : "the prompts", (long long)c->n_timed, 100 * c->error_sum,
+            100 * c->error_one);
+    if (c->why_not) print_field(out, "not known", "some costs: %s", c->why_not);
+}
+
+/* ---- for programs ---- */
+
+static const struct column {
+    const char *name;
+    size_t offset; /* of a double in struct compare_row */
+} columns[] = {
+    {"rounds_per_prompt", offsetof(struct compare_row, rounds)},
+    {"best_reward", offsetof(struct compare_row, best_reward)},
+    {"improvement_score", offsetof(struct compare_row, score)},
+    {"improvement_score_low", offsetof(struct compare_row, score_interval.low)},
+    {"improvement_score_high", offsetof(struct compare_row, score_interval.high)},
+    {"share_kept", offsetof(struct compare_row, kept)},
+    {"share_kept_low", offsetof(struct compare_row, kept_interval.low)},
+    {"share_kept_high", offsetof(struct compare_row, kept_interval.high)},
+    {"winners_survived", offsetof(struct compare_row, survival)},
+    {"regret", offsetof(struct compare_row, regret)},
+    {"tokens_generated", offsetof(struct compare_row, total[AMOUNT_TOKENS_GENERATED])},
+    {"tokens_scored", offsetof(struct compare_row, total[AMOUNT_TOKENS_SCORED])},
+    {"flops", offsetof(struct compare_row, total[AMOUNT_FLOPS])},
+    {"bytes", offsetof(struct compare_row, total[AMOUNT_BYTES])},
+    {"wall_s_model", offsetof(struct compare_row, total[AMOUNT_WALL_S])},
+    {"compute_s_model", offsetof(struct compare_row, total[AMOUNT_COMPUTE_S])},
+    {"relative_compute_model", offsetof(struct compare_row, relative_compute)},
+};
+
+static void print_csv(const struct comparison *c, const struct subsets *sub, FILE *out)
+{
+    fprintf(out, "point_id,method,n,alpha,rounds,seed,exact");
+    for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
+        fprintf(out, ",%s", columns[k].name);
+    subsets_csv_head(sub, out);
+    fputc('\n', out);
+    for (int f = 0; f < c->n_files; f++) {
+        const struct source *s = &c->files[f];
+        fprintf(out, "%s,%s,%lld,%.17g,\"%s\",%llu,%d", s->point_id, method_name(s->method),
+                (long long)s->n, s->alpha, s->rounds, (unsigned long long)s->seed,
+                !s->is_approximate);
+        for (size_t k = 0; k < sizeof columns / sizeof *columns; k++) {
+            double v = *(const double *)((const char *)&c->rows[f] + columns[k].offset);
+            if (isfinite(v))
+                fprintf(out, ",%.17g", v);
+            else
+                fputc(',', out);
+        }
+        subsets_csv(sub, s->path, out);
+        fputc('\n', out);
+    }
+}
+
+static void print_json(const struct replay_grid *g, const struct comparison *c,
+                       const struct subsets *sub, FILE *out)
+{
+    const struct averages one_seed = {0}; /* nothing to average: a recording has one seed */
+    json_t *o = report_json(c, &one_seed);
+    const struct costs *m = &g->costs;
+    json_object_set_new(o, "kind", json_string("replay"));
+    json_object_set_new(o, "recorded", json_string(g->recording.result.path));
+    json_object_set_new(o, "times_from", json_string(m->from_trace ? "steps" : "prompts"));
+    json_object_set_new(o, "time_error", json_finite(m->has_time ? m->error_sum : NAN));
+    json_object_set_new(o, "time_error_of_a_prompt", json_finite(m->has_time ? m->error_one : NAN));
+    json_object_set_new(o, "not_known", m->why_not ? json_string(m->why_not) : json_null());
+    if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));
+    json_dumpf(o, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(o);
+}
+
+int replay_file(const char *path, const struct replay_options *o, FILE *out, struct err *e)
+{
+    struct replay_grid g;
+    struct comparison c = {0};
+    struct subsets sub = {0};
+    int rc = replay_grid_make(&g, path, &o->grid, e);
+    if (rc == 0) rc = subsets_make(&sub, &g, o->grid.subsets, e);
+    if (rc == 0) rc = comparison_of(&c, replay_grid_take(&g), g.n, o->reference_n, e);
+    if (rc == 0 && o->form == REPLAY_JSON) print_json(&g, &c, &sub, out);
+    if (rc == 0 && o->form == REPLAY_CSV) print_csv(&c, &sub, out);
+    if (rc == 0 && o->form == REPLAY_TABLE) {
+        print_head(&g, out);
+        table_print(&c, &(struct averages){0}, out);
+        subsets_print(&sub, &c, out);
+    }
+    subsets_free(&sub);
+    comparison_free(&c);
+    replay_grid_close(&g);
+    return rc;
+}
