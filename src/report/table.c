@@ -71,6 +71,7 @@ static void print_costs(const struct comparison *c, FILE *out)
 /* Means over the seeds, with the intervals that the parts above have no room for. */
 static void print_points(const struct averages *p, FILE *out)
 {
+    if (p->n == 0) return;
     fprintf(out, "\n  files  seeds  improvement (95 %%)        compute (95 %%)             speedup "
                  "(95 %%)\n");
     for (int i = 0; i < p->n; i++) {

@@ -43,3 +43,68 @@ for recorded in "${!runs[@]}"; do
     "$COMPARE_REPLAY" "$recorded" ${runs[$recorded]} 2>log || fail "compare_replay $recorded"
 done
 echo "$points real runs: replayed exactly"
+
+# ---- the verb: as the report of runs that were really made ----
+run 1 bon64.h5 "${few[@]}"
+run 1 bon20.h5 "${few[@]}" n=20
+"$SPECREJ" report bon64.h5 bon20.h5 real1.h5 real3.h5 --json >real.json 2>log || fail "report"
+"$SPECREJ" replay every.h5 --set "rounds=every 16" --set alpha=0.1 --set "sweep.n=[64, 20]" --json >replay.json 2>log ||
+    fail "replay"
+python3 - <<'PYTHON' || fail "replay --json is not report --json"
+import json, sys
+real, replay = (json.load(open(f)) for f in ("real.json", "replay.json"))
+def row(r, n, method): return next(f for f in r["files"] if f["n"] == n and f["method"] == method)
+assert len(replay["files"]) == 4, len(replay["files"])
+points = [(n, m) for n in (64, 20) for m in ("best_of_n", "speculative_rejection")]
+for n, method in points:
+    a, b = row(real, n, method), row(replay, n, method)
+    for key in ("best_reward", "improvement_score", "improvement_score_95", "share_kept", "winners_survived", "regret", "rounds_per_prompt"):
+        assert a[key] == b[key], (n, method, key, a[key], b[key])
+    for key in ("tokens_generated", "tokens_scored", "flops", "bytes"):
+        assert a["total"][key] == b["total"][key], (n, method, key)
+    assert b["replayed"] and not b["approximate"] and b["total"]["wall_s"] > 0
+PYTHON
+
+# refused EXPECTED ARGUMENTS...: exit status 2, a message with EXPECTED in it, no output.
+refused() {
+    local expected=$1 status=0
+    shift
+    "$SPECREJ" replay "$@" >out 2>log || status=$?
+    [ $status = 2 ] || fail "status $status, not 2: replay $*"
+    grep -qF -- "$expected" log || fail "no '$expected' in the answer to: replay $*"
+    [ ! -s out ] || fail "output before the error: replay $*"
+}
+refused "were not recorded: 20, 60 (recorded: 8, 16, 24, 32 and 7 more)" every.h5 --set "rounds=at 20, 60"
+refused "with --nearest" pages.h5 --set "rounds=every 32"
+refused "nothing was recorded before" pages.h5 --set "rounds=at 10" --nearest
+refused "(recorded: none)" bon64.h5 --set "rounds=at 10"
+refused "rejects candidates" real2.h5
+refused "cannot change 'seed'" pages.h5 --set seed=8
+refused "cannot change 'sampling.top_k'" pages.h5 --set "sweep.sampling.top_k=[1, 2]"
+refused "more than the 64 candidates" pages.h5 --set n=65
+refused "whether it fits is not known" pages.h5 --set budget_tokens=9999999
+refused "alpha" pages.h5 --set alpha=2
+refused "cannot change 'alfa'" pages.h5 --set alfa=0.5
+refused "needs one" pages.h5 every.h5
+refused "No such file" nowhere.h5
+run 1 best.h5 dataset.limit=1 score_at=pages record.candidates=best
+refused "record.candidates: all" best.h5
+
+"$SPECREJ" replay pages.h5 --set "rounds=every 32" --nearest >out 2>log || fail "replay --nearest"
+grep -q "approximate" out || fail "nothing says approximate"
+"$SPECREJ" replay pages.h5 --set "sweep.alpha=[0.3, 0.5]" --set n=32 --set budget_tokens=1200 --subsets 8 -o sub.csv 2>log ||
+    fail "replay --subsets"
+"$SPECREJ" replay pages.h5 --set "sweep.alpha=[0.3, 0.5]" --set n=32 --set budget_tokens=1200 --subsets 8 -o again.csv 2>log
+cmp sub.csv again.csv || fail "other subsets of the same file"
+python3 - <<'PYTHON' || fail "the CSV"
+import csv
+rows = list(csv.DictReader(open("sub.csv")))
+assert [r["method"] for r in rows] == ["best_of_n", "best_of_n", "speculative_rejection", "speculative_rejection"]
+for r in rows:
+    assert r["exact"] == "1" and float(r["flops"]) > 0 and float(r["bytes"]) > 0
+    if r["n"] == "64": assert r["subsets_best_reward"] == ""; continue
+    low, mean, high = (float(r["subsets_best_reward" + s]) for s in ("_low", "", "_high"))
+    assert low < mean < high
+    assert r["method"] != "best_of_n" or float(r["subsets_share_kept"]) == 1
+PYTHON
+echo "the verb: all as expected"
