@@ -76,5 +76,5 @@ struct speedup metrics_speedup(const struct curve_point *curve, int64_t n, doubl
 
 /* times [n] of one bootstrap resample: n draws with replacement.  The same for every file. */
 void metrics_resample(uint64_t seed, uint32_t resample, int32_t *times, int64_t n);
-/* The middle 95 % of values [n], which it sorts; those that are NaN do not count. */
+/* The middle 95 % of values [n], whose order it changes; those that are NaN do not count. */
 struct interval metrics_interval(double *values, int64_t n);
