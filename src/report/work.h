@@ -2,8 +2,7 @@
  * attended keys and forward passes of both models.  Pure arithmetic.
  *
  * Of prompts whose candidates are all in memory at once, and of a reward model whose pool keeps
- * what it should keep (README "Limits" of a replay says what a file's own record proves of that).
- */
+ * what it should keep: costs.h holds a file's own record against it. */
 #pragma once
 
 #include "model/transformer.h"
