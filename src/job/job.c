@@ -106,10 +106,28 @@ int job_open(struct job *j, const char *file, const char *const *overrides, int 
     return rc;
 }
 
+/* Keys that jobs in older files carry: they never did anything. */
+static void drop_obsolete(struct entries *es)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < es->n; i++) {
+        struct entry *en = &es->items[i];
+        if (strcmp(en->key, "judge.id") != 0 && strcmp(en->key, "judge.cache") != 0) {
+            es->items[n++] = *en;
+            continue;
+        }
+        free(en->key);
+        free(en->text);
+        free(en->where);
+    }
+    es->n = n;
+}
+
 int job_from_yaml(struct job *j, const char *yaml, const char *file, struct err *e)
 {
     struct entries es = {0};
     int rc = read_text(&es, yaml, strlen(yaml), file, e);
+    drop_obsolete(&es);
     if (rc == 0) rc = job_load(j, &es, file, "/", e); /* the paths in it are absolute */
     entries_free(&es);
     return rc;

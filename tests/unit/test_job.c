@@ -556,6 +556,29 @@ static void test_round_trip(void **state)
     }
 }
 
+/* Files of earlier programs stay readable; a job file with such a key has a mistake. */
+static void test_keys_of_older_files(void **state)
+{
+    (void)state;
+    struct job a, b;
+    struct err e = {0};
+    must_open(&a, REQUIRED "judge: {path: j}\n");
+    char *yaml = job_to_yaml(&a), *at = strstr(yaml, "judge:\n") + strlen("judge:\n");
+    char *older = mem_printf("%.*s  id: \"j\"\n  cache: device\n%s", (int)(at - yaml), yaml, at);
+    if (job_from_yaml(&b, older, "recorded", &e) < 0) fail_msg("%s\n%s", e.text, older);
+    assert_same_job(&a, &b);
+    char *path = mem_printf("%s/older.yaml", folder);
+    free(write_job("older.yaml", older, strlen(older)));
+    struct job c;
+    assert_int_equal(job_open(&c, path, NULL, 0, &e), -1);
+    assert_non_null(strstr(e.text, "unknown key 'judge.id'"));
+    job_free(&a);
+    job_free(&b);
+    free(path);
+    free(older);
+    free(yaml);
+}
+
 static void test_locale(void **state)
 {
     (void)state;
@@ -821,6 +844,7 @@ int main(void)
         cmocka_unit_test(test_output_path),
         cmocka_unit_test(test_example_shows_every_default),
         cmocka_unit_test(test_jobs_are_valid),
+        cmocka_unit_test(test_keys_of_older_files),
         cmocka_unit_test(test_mutations),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

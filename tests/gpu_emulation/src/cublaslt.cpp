@@ -137,9 +137,8 @@ bool takes_e4m3(const product &p)
 {
     const layout &a = p.a_layout, &b = p.b_layout, &d = p.d_layout;
     return gpu::capability() >= 89 && p.desc.trans_a != CUBLAS_OP_N &&
-           p.desc.trans_b == CUBLAS_OP_N && a.ld % 16 == 0 && b.ld % 16 == 0 &&
-           p.K % 16 == 0 && p.M % 16 == 0 &&
-           d.ld * static_cast<int64_t>(element_bytes(d.type)) % 16 == 0;
+           p.desc.trans_b == CUBLAS_OP_N && a.ld % 16 == 0 && b.ld % 16 == 0 && p.K % 16 == 0 &&
+           p.M % 16 == 0 && d.ld * static_cast<int64_t>(element_bytes(d.type)) % 16 == 0;
 }
 
 /* What this library can do of cuBLASLt; the product's sizes. */
