@@ -567,8 +567,8 @@ static void test_keys_of_older_files(void **state)
     char *older = mem_printf("%.*s  id: \"j\"\n  cache: device\n%s", (int)(at - yaml), yaml, at);
     if (job_from_yaml(&b, older, "recorded", &e) < 0) fail_msg("%s\n%s", e.text, older);
     assert_same_job(&a, &b);
-    char *path = mem_printf("%s/older.yaml", folder);
-    free(write_job("older.yaml", older, strlen(older)));
+    char *path = mem_printf("%s/elsewhere.yaml", folder);
+    free(write_job("elsewhere.yaml", older, strlen(older)));
     struct job c;
     assert_int_equal(job_open(&c, path, NULL, 0, &e), -1);
     assert_non_null(strstr(e.text, "unknown key 'judge.id'"));
