@@ -4,12 +4,12 @@
 source "$(dirname "$0")/support.sh"
 
 two=("parallel: {tensor: 2, split: prompts}")
-prompts=8 n=40 budget=800 demo_job two.yaml "${two[@]}"
+prompts=12 n=40 budget=800 demo_job two.yaml "${two[@]}"
 undisturbed 4 two.yaml
-prompts=8 n=40 budget=800 demo_job one.yaml
+prompts=12 n=40 budget=800 demo_job one.yaml
 undisturbed 1 one.yaml
 # one FILE: the job of one rank with a file of its own.
-one() { prompts=8 n=40 budget=800 demo_job "$1"; }
+one() { prompts=12 n=40 budget=800 demo_job "$1"; }
 node_of() { squeue -h -j "$1" -o %N; }
 
 # ---- a rank ----
@@ -68,8 +68,10 @@ one shared.yaml
 submit --nodelist=n1 -- shared.yaml
 first=$job
 eventually 150 committed shared.h5 1 || fail "the job does not start"
+kill -STOP $(ranks_on n1) # until the second has started, however fast the machine is
 submit --nodelist=n2 -- shared.yaml
 ended FAILED 2:0
+kill -CONT $(ranks_on n1)
 grep -q "error: shared.h5 is in use: .*Slurm job $first" "logs/shared-$job.log" || fail "it does not say who holds the file"
 job=$first ended COMPLETED 0:0
 check same reference/one.h5 shared.h5

@@ -3,10 +3,10 @@
 # goes on by itself or stays stopped, as it should; in the end the file is that of an undisturbed run.
 source "$(dirname "$0")/support.sh"
 
-prompts=8 n=40 budget=800 demo_job reference.yaml
+prompts=12 n=40 budget=800 demo_job reference.yaml
 undisturbed 1 reference.yaml
 # long FILE: the same job with a file of its own.
-long() { prompts=8 n=40 budget=800 demo_job "$1"; }
+long() { prompts=12 n=40 budget=800 demo_job "$1"; }
 # starts FILE: the statuses of the program's starts, in one line.
 starts() { "$COMPARE_RESULTS" runs "$1" | tr '\n' ' '; }
 
