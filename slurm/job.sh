@@ -51,7 +51,7 @@ say "begins on ${SLURM_JOB_NODELIST:-this machine}"
 prepare || fail "prepare() of $site ended with status $?"
 
 # Prompts that are committed in all result files of this task.
-committed() { "$specrej" status --done "$@"; }
+committed() { alone "$specrej" status --done "$@"; }
 committed_before=$(committed "$@") || fail "$specrej status --done ended with status $?"
 
 launch "$specrej" run "$@" &

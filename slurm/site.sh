@@ -42,3 +42,9 @@ launch() {
     # In a container (specrej.def); the host's srun starts it, the host's PMIx connects the ranks:
     # exec srun --mpi=pmix apptainer exec --nv "$HOME/specrej.sif" "$@"
 }
+
+# Runs "$@" once, on the first node: job.sh asks the program how far the job is.
+alone() {
+    "$@"
+    # apptainer exec "$HOME/specrej.sif" "$@"
+}
