@@ -7,6 +7,7 @@ export SPECREJ_TEST_BACKEND=cuda
 tiny_job
 prompts 2 >prompts.jsonl
 small=(n=12 sampling.max_new_tokens=40)
+brief=${SPECREJ_TEST_BRIEF:-no} # under the sanitizers: each path once, in one type
 sr=(method=speculative_rejection alpha=0.5)
 every=("${sr[@]}" "rounds=every 16")
 memory=("${sr[@]}" rounds=memory budget_tokens=480)
@@ -20,6 +21,7 @@ else
     grep -q "dtype fp8 needs compute capability 8.9 or later" log || fail "status $? of: ${command[*]}"
     echo "fp8: skipped, $(cat log)"
 fi
+[ $brief = no ] || dtypes=(f32)
 start 1 old.h5 "${small[@]}" dtype=fp8
 if [[ $SPECREJ_CUDA_BACKEND == *emulated* ]]; then
     if SPECREJ_EMULATION_CAPABILITY=86 "${command[@]}" >log 2>&1; then fail "fp8 on a device without it"; fi
@@ -123,6 +125,10 @@ split() {
     check rounds split-memory.h5 memory
     echo "$name: pairing holds"
 }
+if [ $brief != no ]; then
+    split "2 groups x tensor 2 by candidates, bf16" 4 parallel.tensor=2 parallel.split=candidates dtype=bf16
+    exit 0
+fi
 split "tensor 2" 2 parallel.tensor=2
 run 2 any-order.h5 "${small[@]}" "${memory[@]}" parallel.tensor=2 reproducible=false # nothing is promised of its bits
 check rounds any-order.h5 memory
