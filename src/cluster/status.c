@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "job/entries.h"
+#include "run/progress.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -70,22 +71,11 @@ static void columns_free(struct columns *c)
     free(c->keys);
 }
 
-static void format_eta(char out[32], const struct point *p)
-{
-    out[0] = 0;
-    if (p->state != POINT_RUNNING || isnan(p->eta_s)) return;
-    if (p->eta_s < 100)
-        snprintf(out, 32, "%.0f s", p->eta_s);
-    else if (p->eta_s < 6000)
-        snprintf(out, 32, "%.0f min", p->eta_s / 60);
-    else
-        snprintf(out, 32, "%.1f h", p->eta_s / 3600);
-}
-
 static void print_point(const struct columns *c, const struct point *p, size_t i, FILE *out)
 {
-    char prompts[48], eta[32];
-    format_eta(eta, p);
+    char prompts[48], eta[32] = "";
+    if (p->state == POINT_RUNNING && !isnan(p->eta_s))
+        progress_format_time(eta, sizeof eta, p->eta_s);
     if (p->prompts >= 0)
         snprintf(prompts, sizeof prompts, "%lld/%lld", (long long)p->done, (long long)p->prompts);
     else

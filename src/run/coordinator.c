@@ -10,6 +10,7 @@
 #include "run/prompt_run.h"
 #include "run/resume.h"
 #include "run/wire.h"
+#include "trace/names.h"
 #include "trace/place.h"
 #include "version.h"
 
@@ -403,11 +404,10 @@ static void say_start(const struct coordinator *c)
          (double)(m->weights_bytes + m->workspace_bytes + m->kv_bytes) / 0x1p20);
 }
 
-/* How the run ended, as /runs, the status file and the shell say it. */
-static enum run_state finish_run(struct coordinator *c, int *status)
+/* How the run ended, as /runs says it; returns what the shell hears. */
+static int finish_run(struct coordinator *c)
 {
     bool failed = c->failed > 0 || c->stop_on_error;
-    *status = c->stop_signal ? EXIT_CONTINUE : failed ? EXIT_FAILED : EXIT_DONE;
     c->run.status = c->stop_signal == SIGUSR1 ? RUN_CONTINUE
                     : c->stop_signal          ? RUN_STOPPED
                     : failed                  ? RUN_FAILED
@@ -416,17 +416,12 @@ static enum run_state finish_run(struct coordinator *c, int *status)
     double ranks_s = (clock_s() - c->start_s) * comm_size(world_of(c));
     c->run.idle_s = ranks_s - c->run.load_s - c->busy_rank_s;
     if (c->run.idle_s < 0) c->run.idle_s = 0;
-    static const enum run_state states[] = {[RUN_CONTINUE] = STATE_CONTINUE,
-                                            [RUN_STOPPED] = STATE_STOPPED,
-                                            [RUN_FAILED] = STATE_FAILED,
-                                            [RUN_COMPLETE] = STATE_COMPLETE};
-    return states[c->run.status];
+    return c->stop_signal ? EXIT_CONTINUE : failed ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int close_file(struct coordinator *c, struct err *e)
 {
-    int status = EXIT_FAILED;
-    enum run_state state = finish_run(c, &status);
+    int status = finish_run(c);
     if (trace_update_run(c->trace, &c->run, e) < 0) {
         log0(LOG_ERROR, "%s: %s", c->path, e->text);
         status = EXIT_FAILED;
@@ -441,7 +436,7 @@ static int close_file(struct coordinator *c, struct err *e)
     log0(LOG_INFO,
          "%s: %lld of %lld prompts in %s, mean best reward %.4f, %.4f rank-hours (load and idle "
          "included)",
-         run_state_name(state), (long long)c->done, (long long)c->inputs.n, c->path,
+         run_status_names[c->run.status], (long long)c->done, (long long)c->inputs.n, c->path,
          c->rewards ? c->reward_sum / (double)c->rewards : NAN, hours);
     if (status != EXIT_DONE && c->options->command)
         log0(LOG_INFO, "to continue: %s", c->options->command);

@@ -34,7 +34,7 @@ static double eta_s(const struct progress *p)
     return here > 0 ? (clock_s() - p->start_s) / (double)here * (double)(p->total - p->done) : NAN;
 }
 
-static void format_time(char *out, size_t size, double s)
+void progress_format_time(char *out, size_t size, double s)
 {
     if (isnan(s))
         snprintf(out, size, "?");
@@ -65,7 +65,7 @@ static void draw_bar(struct progress *p)
     int64_t full = p->total ? p->done * BAR / p->total : BAR;
     for (int i = 0; i < BAR; i++) bar[i] = i < full ? '#' : '.';
     bar[BAR] = 0;
-    format_time(eta, sizeof eta, eta_s(p));
+    progress_format_time(eta, sizeof eta, eta_s(p));
     fprintf(stderr, "\r[%s] %lld/%lld prompts, %lld live, %.0f tok/s, ETA %s\033[K", bar,
             (long long)p->done, (long long)p->total, (long long)p->live, rate(p), eta);
     fflush(stderr);
@@ -75,7 +75,7 @@ static void draw_bar(struct progress *p)
 static void print_line(struct progress *p)
 {
     char eta[32];
-    format_time(eta, sizeof eta, eta_s(p));
+    progress_format_time(eta, sizeof eta, eta_s(p));
     double mean = p->rewards ? p->reward_sum / (double)p->rewards : NAN;
     fprintf(stderr, "%lld/%lld prompts, mean best reward %.4f, %.0f tok/s, ETA %s\n",
             (long long)p->done, (long long)p->total, mean, rate(p), eta);

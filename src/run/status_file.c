@@ -14,11 +14,6 @@ static const char *const names[] = {
     [STATE_RUNNING] = "running", [STATE_JUDGING] = "judging",   [STATE_COMPLETE] = "complete",
     [STATE_STOPPED] = "stopped", [STATE_CONTINUE] = "continue", [STATE_FAILED] = "failed"};
 
-const char *run_state_name(enum run_state s)
-{
-    return names[s];
-}
-
 void status_file_write(const char *path, struct status_file *s)
 {
     const char *job = getenv("SLURM_JOB_ID");

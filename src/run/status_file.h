@@ -17,8 +17,6 @@ enum run_state {
     STATE_FAILED    /* with a message */
 };
 
-const char *run_state_name(enum run_state s);
-
 struct status_file {
     char name[128]; /* of the job */
     enum run_state state;
