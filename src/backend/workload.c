@@ -39,6 +39,19 @@ static size_t sample_bytes(const struct workload *w)
     return product(of_rank, ranks, 1) + product(w->draws, SUMS + BINS_BYTES, 1) + SMALL_PARTS;
 }
 
+int64_t workload_exchange_pages(size_t memory_bytes, int peers, size_t page_bytes)
+{
+    size_t n = memory_bytes / ((size_t)(2 * peers) * page_bytes);
+    return n > 0 ? (int64_t)n : 1;
+}
+
+static size_t exchange_bytes(const struct workload *w)
+{
+    if (w->peers == 0) return 0;
+    int64_t pages = workload_exchange_pages(WORK_EXCHANGE_BYTES, w->peers, w->page_bytes);
+    return product(2 * w->peers, pages, (int64_t)w->page_bytes);
+}
+
 void workload_parts(const struct workload *w, size_t bytes[WORK_PARTS])
 {
     int64_t T = w->max_rows;
@@ -51,6 +64,7 @@ void workload_parts(const struct workload *w, size_t bytes[WORK_PARTS])
     bytes[WORK_SAMPLE] = sample_bytes(w);
     bytes[WORK_DRAW_IO] =
         product(w->draws, 1, sizeof(struct draw) + sizeof(int32_t) + sizeof(float));
+    bytes[WORK_EXCHANGE] = exchange_bytes(w);
 }
 
 size_t workload_bytes(const struct workload *w, int n)

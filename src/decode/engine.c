@@ -48,12 +48,15 @@ size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows)
 }
 
 struct workload engine_workload(const struct arch *a, const struct shard *s, enum dtype activation,
-                                int64_t max_positions, int64_t max_rows, int64_t top_k)
+                                int64_t max_positions, int64_t max_rows,
+                                const struct engine_config *c)
 {
     struct workload w = model_workload(a, s, activation, max_positions, max_rows);
     w.draws = slice_rows(logits_row_bytes(s), max_rows);
     w.V_local = s->V_local;
-    w.top_k = top_k;
+    w.top_k = c->sample.top_k;
+    w.peers = c->peers;
+    w.page_bytes = (size_t)(2 * a->L * s->G_local * PAGE_TOKENS * a->E) * dtype_bytes(activation);
     return w;
 }
 
@@ -80,8 +83,8 @@ struct engine *engine_create(struct model *m, struct kvcache *k, const struct en
     g->draws = mem_calloc(rows, sizeof *g->draws);
     g->first_logits = b->ops->alloc(b, row_bytes);
     g->logits = b->ops->alloc(b, (size_t)g->slice * row_bytes);
-    struct workload w = engine_workload(&m->arch, &m->shard, b->activation, m->max_positions,
-                                        m->max_rows, c->sample.top_k);
+    struct workload w =
+        engine_workload(&m->arch, &m->shard, b->activation, m->max_positions, m->max_rows, c);
     int rc = b->ops->reserve(b, &w, e);
     if (rc == 0 && (!g->first_logits || !g->logits))
         rc = err_set(e, "no memory for logits: %lld rows of %zu bytes", (long long)g->slice,

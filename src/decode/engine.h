@@ -19,6 +19,7 @@ struct engine_config {
         end[ENGINE_MAX_END]; /* end tokens: generation_config.json and the template's end of turn */
     int n_end;
     uint64_t seed;
+    int peers; /* other groups that candidates move to and from */
 };
 
 struct engine; /* opaque */
@@ -31,7 +32,8 @@ void engine_destroy(struct engine *g); /* accepts NULL */
 size_t engine_workspace_bytes(const struct shard *s, int64_t max_rows);
 /* What it asks of the backend, its model's passes included. */
 struct workload engine_workload(const struct arch *a, const struct shard *s, enum dtype activation,
-                                int64_t max_positions, int64_t max_rows, int64_t top_k);
+                                int64_t max_positions, int64_t max_rows,
+                                const struct engine_config *c);
 
 /* -1 with *e: empty, too long for the context, or an id outside the vocabulary. */
 int engine_check(const struct engine *g, const int32_t *ids, int64_t n, struct err *e);

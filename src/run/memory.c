@@ -86,11 +86,13 @@ static size_t workspace_bytes(const struct worker *w, const struct memory_plan *
 {
     enum dtype activation = w->backend->activation;
     int64_t rows = w->backend->max_rows;
+    struct engine_config generates = {.sample.top_k = w->job->sampling.top_k,
+                                      .peers = worker_peers(w)};
     struct workload works[2];
     int n = 0;
     if (w->role == WORKER_JOB)
         works[n++] = engine_workload(&w->generator.arch, &w->generator.shard, activation,
-                                     p->generator_positions, rows, w->job->sampling.top_k);
+                                     p->generator_positions, rows, &generates);
     if (!w->reward_is_self)
         works[n++] = model_workload(&w->reward.arch, &w->reward.shard, activation,
                                     p->reward_positions, rows);

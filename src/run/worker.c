@@ -181,7 +181,8 @@ static int create_engine(struct worker *w, struct err *e)
                                          .min_p = (float)s->min_p},
                               .max_new_tokens = s->max_new_tokens,
                               .ignore_eos = s->ignore_eos,
-                              .seed = w->job->seed};
+                              .seed = w->job->seed,
+                              .peers = worker_peers(w)};
     for (int i = 0; i < w->generator.arch.n_eos; i++) TRY(add_end(&c, w->generator.arch.eos[i], e));
     if (w->chat && w->tokenizer) {
         int32_t id = tokenizer_find(w->tokenizer, chat_end_of_turn(w->chat));

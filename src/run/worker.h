@@ -77,6 +77,12 @@ struct worker_needs {
     int64_t longest_reward_prompt; /* reward model's tokens, closing included */
 };
 
+/* Other groups that share each prompt with this one. */
+static inline int worker_peers(const struct worker *w)
+{
+    return w->job->parallel.split == SPLIT_CANDIDATES ? w->grid.n_groups - 1 : 0;
+}
+
 /* Make the grid.  Collective over the world; refuses a world that is no multiple of `tensor`. */
 int grid_create(struct grid *g, const struct job *j, struct comm *world, struct err *e);
 void grid_destroy(struct grid *g);

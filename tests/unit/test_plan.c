@@ -361,6 +361,17 @@ static void memory(void **state)
     near_bytes(p.memory.weights[0] + p.memory.weights[1],
                (whole - 8 * 266240.0) / 2 + 8 * 266240.0);
     near_bytes(p.memory.kv[0], (7 + 100 * 63) * 16 * 65536.0);
+    double alone = p.memory.workspace;
+    point_free(&p);
+    /* Pages of 1 MiB that move to and from two other groups: 128 MiB of them at a time, or as many
+     * whole ones as go into it for four ways. */
+    j.parallel.split = SPLIT_CANDIDATES;
+    assert_int_equal(point_make(&p, &s, &j, 2, 3, &e), 0);
+    near_bytes(p.memory.workspace - alone, 4 * 32 * 0x1p20);
+    point_free(&p);
+    j.parallel.split = SPLIT_PROMPTS;
+    assert_int_equal(point_make(&p, &s, &j, 2, 3, &e), 0);
+    near_bytes(p.memory.workspace, alone);
     point_free(&p);
     /* Weights that do not fit are named, with the cure. */
     h.figures[FIGURE_MEMORY].value = 0x1p34;

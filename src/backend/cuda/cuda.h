@@ -211,8 +211,6 @@ const struct kv_place *cuda_kv_places(struct backend *b, const struct kv_pool *k
 void cuda_arrivals_free(struct cuda_arrivals *a);
 
 /* ---- kv_exchange.c ---- */
-/* Memory on the device for a pool's exchanges; -1 without it. */
-int cuda_exchange_prepare(struct backend *b, size_t page_bytes);
 void cuda_kv_exchange(struct backend *b, struct kv_pool *kv, const struct kv_move *moves,
                       int64_t n);
 

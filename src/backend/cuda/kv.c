@@ -53,12 +53,11 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
     }
     if (prepare(b, shape, e) < 0) return NULL;
     char *data = cuda_alloc(b, bytes);
-    if (!data || cuda_exchange_prepare(b, cuda_kv_page_bytes(b, shape)) < 0) {
+    if (!data) {
         err_set(e,
                 "cannot have %.2f GiB of device memory for %lld KV pages; set a smaller "
                 "budget_tokens",
                 (double)bytes / (1 << 30), (long long)n_pages);
-        cuda_release(b, data);
         return NULL;
     }
     struct kv_pool *kv = mem_calloc(1, sizeof *kv);

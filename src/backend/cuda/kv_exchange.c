@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef KV_EXCHANGE_BYTES
-#define KV_EXCHANGE_BYTES ((size_t)128 << 20)
+#ifndef KV_EXCHANGE_BYTES /* less on the emulated GPU: rounds */
+#define KV_EXCHANGE_BYTES WORK_EXCHANGE_BYTES
 #endif
 
 /* Ways of a rank: to each peer, then from each. */
@@ -19,7 +19,7 @@ struct exchange {
     const struct kv_move *moves;
     int64_t n;
     int ranks;
-    int64_t most; /* pages of a way in a round */
+    int64_t most; /* pages of a way in a round: the same on all ranks */
     size_t page_bytes;
     char *memory;     /* device: the round's pages, way by way */
     int64_t *pages;   /* [2 ranks] of each way in this round */
@@ -27,21 +27,6 @@ struct exchange {
     int64_t *counted; /* [2 ranks] moves seen so far */
     struct kv_place *places;
 };
-
-/* Of a way in a round: the same on all ranks. */
-static int64_t most_pages(int ranks, size_t page_bytes)
-{
-    size_t n = KV_EXCHANGE_BYTES / ((size_t)(2 * (ranks - 1)) * page_bytes);
-    return n > 0 ? (int64_t)n : 1;
-}
-
-int cuda_exchange_prepare(struct backend *b, size_t page_bytes)
-{
-    int ranks = b->shard ? comm_size(b->shard) : 1;
-    if (ranks == 1 || page_bytes == 0) return 0;
-    size_t pages = (size_t)(2 * (ranks - 1)) * (size_t)most_pages(ranks, page_bytes);
-    return cuda_try_need(b, &cuda_of(b)->exchange, pages * page_bytes) ? 0 : -1;
-}
 
 static int way_of(const struct exchange *x, const struct kv_move *m)
 {
@@ -107,13 +92,11 @@ void cuda_kv_exchange(struct backend *b, struct kv_pool *kv, const struct kv_mov
     if (n == 0) return;
     ENSURE(cuda_of(b)->shards);
     size_t page_bytes = cuda_kv_page_bytes(b, kv->shape);
-    struct exchange x = {.moves = moves,
-                         .n = n,
-                         .ranks = comm_size(b->shard),
-                         .page_bytes = page_bytes,
-                         .memory = cuda_of(b)->exchange.p};
-    size_t ways = 2 * (size_t)x.ranks;
-    x.most = most_pages(x.ranks, page_bytes);
+    struct exchange x = {
+        .moves = moves, .n = n, .ranks = comm_size(b->shard), .page_bytes = page_bytes};
+    size_t ways = 2 * (size_t)x.ranks, peers = (size_t)x.ranks - 1;
+    x.most = workload_exchange_pages(KV_EXCHANGE_BYTES, x.ranks - 1, page_bytes);
+    x.memory = cuda_need(b, &cuda_of(b)->exchange, 2 * peers * (size_t)x.most * page_bytes);
     x.pages = mem_calloc(3 * ways, sizeof *x.pages);
     x.first = x.pages + ways;
     x.counted = x.first + ways;

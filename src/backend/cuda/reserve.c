@@ -15,6 +15,7 @@ int cuda_reserve(struct backend *b, const struct workload *w, struct err *e)
         [WORK_SLOTS] = &cuda->slots,         [WORK_GATHER] = &cuda->gather,
         [WORK_ROWS] = &cuda->rows,           [WORK_BIASED] = &cuda->sum,
         [WORK_SAMPLE] = &cuda->sample,       [WORK_DRAW_IO] = &cuda->sample_io,
+        [WORK_EXCHANGE] = &cuda->exchange,
     };
     workload_parts(w, bytes);
     if (!cuda->reproducible) bytes[WORK_GATHER] = 0; /* NCCL adds */
