@@ -1,15 +1,16 @@
 /* What this card gives: the ceilings that the floors of all other measurements are computed from.
  *
- *     gpu_ceilings            CSV: name, value, unit
+ *     gpu_ceilings [--quick]  CSV: name, value, unit, shape
  *
  * Medians of 9 runs after 2 that do not count, timed by events on the device.  Buffers hold random
- * numbers and are far larger than the cache. */
+ * numbers and are far larger than the cache.  --quick: small ones, to try the program itself. */
 #include "launch.cuh"
 #include "ptx.cuh"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <cublasLt.h>
 #include <functional>
 #include <vector>
@@ -22,6 +23,8 @@
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
+
+#define ROOM ((size_t)64 << 20) /* of a product's workspace, before its matrices */
 
 /* Random bits where `random` has them, those of `ones` elsewhere. */
 static __global__ void fill_kernel(uint32_t *x, int64_t n, uint32_t random, uint32_t ones)
@@ -68,39 +71,45 @@ static double timed_ms(const std::function<void()> &work)
     return ms[ms.size() / 2];
 }
 
-static void line(const char *name, double value, const char *unit)
+static void line(const char *name, double value, const char *unit, const char *shape)
 {
-    printf("%s,%.4g,%s\n", name, value, unit);
+    printf("%s,%.4g,%s,%s\n", name, value, unit, shape);
     fflush(stdout);
 }
 
-static void memory(int processors, void *buffer, size_t bytes)
+static void line_of_bytes(const char *name, size_t bytes, double touched, double ms)
+{
+    char shape[32];
+    snprintf(shape, sizeof shape, "%zu B", bytes);
+    line(name, touched / ms * 1e-6, "GB/s", shape);
+}
+
+static void memory(int blocks, void *buffer, size_t bytes)
 {
     uint32_t *out;
     CHECK(cudaMalloc((void **)&out, sizeof *out));
     double ms = timed_ms([&] {
-        LAUNCH(read_kernel, processors * 16, 512, 0, 0, (const uint4 *)buffer,
+        LAUNCH(read_kernel, blocks, 512, 0, 0, (const uint4 *)buffer,
                (int64_t)(bytes / sizeof(uint4)), out);
     });
-    line("memory_read", (double)bytes / ms * 1e-6, "GB/s");
+    line_of_bytes("memory_read", bytes, (double)bytes, ms);
     size_t half = bytes / 2;
     ms = timed_ms([&] {
         CHECK(cudaMemcpyAsync((char *)buffer + half, buffer, half, cudaMemcpyDeviceToDevice, 0));
     });
-    line("memory_copy", 2 * (double)half / ms * 1e-6, "GB/s read + written");
+    line_of_bytes("memory_copy", half, 2 * (double)half, ms); /* read and written */
     CHECK(cudaFree(out));
 }
 
-static void host_link(void *buffer)
+static void host_link(void *buffer, size_t bytes)
 {
-    size_t bytes = (size_t)1 << 28;
     void *host;
     CHECK(cudaMallocHost(&host, bytes));
     double ms =
         timed_ms([&] { CHECK(cudaMemcpyAsync(buffer, host, bytes, cudaMemcpyHostToDevice, 0)); });
-    line("host_to_device", (double)bytes / ms * 1e-6, "GB/s");
+    line_of_bytes("host_to_device", bytes, (double)bytes, ms);
     ms = timed_ms([&] { CHECK(cudaMemcpyAsync(host, buffer, bytes, cudaMemcpyDeviceToHost, 0)); });
-    line("device_to_host", (double)bytes / ms * 1e-6, "GB/s");
+    line_of_bytes("device_to_host", bytes, (double)bytes, ms);
     CHECK(cudaFreeHost(host));
 }
 
@@ -113,7 +122,7 @@ static double gemm_tflops(cublasLtHandle_t lt, cudaDataType_t type, char *buffer
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulHeuristicResult_t best;
     cublasOperation_t transposed = CUBLAS_OP_T;
-    size_t room = (size_t)64 << 20;
+    size_t room = ROOM;
     int found = 0;
     float one = 1, zero = 0;
     CHECK(cublasLtMatmulDescCreate(&op, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -141,9 +150,8 @@ static double gemm_tflops(cublasLtHandle_t lt, cudaDataType_t type, char *buffer
 }
 
 /* Time from one kernel of a graph to the next. */
-static void launch_gap()
+static void launch_gap(int kernels)
 {
-    const int kernels = 1000;
     cudaStream_t stream;
     cudaGraph_t graph;
     cudaGraphExec_t exec;
@@ -153,46 +161,68 @@ static void launch_gap()
     CHECK(cudaStreamEndCapture(stream, &graph));
     CHECK(cudaGraphInstantiate(&exec, graph, 0));
     line("kernel_in_graph", timed_ms([&] { CHECK(cudaGraphLaunch(exec, 0)); }) * 1e3 / kernels,
-         "us");
+         "us", "1 warp");
     CHECK(cudaGraphExecDestroy(exec));
     CHECK(cudaGraphDestroy(graph));
     CHECK(cudaStreamDestroy(stream));
 }
 
-int main()
+struct product {
+    const char *name;
+    int64_t M, N, K;
+};
+
+/* Names are the same in a trial. */
+static void products(cublasLtHandle_t lt, cudaDataType_t type, char *buffer, bool quick)
 {
+    bool fp8 = type == CUDA_R_8F_E4M3;
+    const product all[] = {
+        {fp8 ? "gemm_fp8_square" : "gemm_bf16_square", 8192, 8192, 8192},
+        {fp8 ? "gemm_fp8_1024_rows" : "gemm_bf16_1024_rows", 1024, 28672, 4096},
+        {fp8 ? "gemm_fp8_256_rows" : "gemm_bf16_256_rows", 256, 28672, 4096},
+    };
+    for (product p : all) {
+        char shape[64];
+        if (quick) p = {p.name, 16, 32, 64};
+        snprintf(shape, sizeof shape, "%lld x %lld x %lld", (long long)p.M, (long long)p.N,
+                 (long long)p.K);
+        line(p.name, gemm_tflops(lt, type, buffer, p.M, p.N, p.K), "TFLOP/s", shape);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    bool quick = argc > 1 && !strcmp(argv[1], "--quick");
+    if (argc > (quick ? 2 : 1)) {
+        fprintf(stderr, "usage: gpu_ceilings [--quick]\n");
+        return 2;
+    }
     cudaDeviceProp device;
     cublasLtHandle_t lt;
     char *buffer;
-    const size_t bytes = (size_t)8 << 30;
+    const size_t bytes = quick ? ROOM + ((size_t)1 << 20) : (size_t)8 << 30,
+                 touched = quick ? (size_t)1 << 16 : bytes;
     CHECK(cudaGetDeviceProperties(&device, 0));
     CHECK(cudaMalloc((void **)&buffer, bytes));
     CHECK(cublasLtCreate(&lt));
     auto fill = [&](uint32_t random, uint32_t ones) {
-        LAUNCH(fill_kernel, device.multiProcessorCount * 16, 512, 0, 0, (uint32_t *)buffer,
-               (int64_t)(bytes / sizeof(uint32_t)), random, ones);
+        LAUNCH(fill_kernel, quick ? 1 : device.multiProcessorCount * 16, 512, 0, 0,
+               (uint32_t *)buffer, (int64_t)(bytes / sizeof(uint32_t)), random, ones);
         CHECK(cudaDeviceSynchronize());
-    };
-    auto gemm = [&](const char *name, cudaDataType_t type, int64_t M, int64_t N, int64_t K) {
-        line(name, gemm_tflops(lt, type, buffer, M, N, K), "TFLOP/s");
     };
     fill(0x807f807fu, 0x3f803f80u); /* bf16 of [1, 2) and either sign */
     printf("# %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", device.name,
            device.major, device.minor, device.multiProcessorCount,
            (double)device.totalGlobalMem / (1 << 30));
-    printf("name,value,unit\n");
-    memory(device.multiProcessorCount, buffer, bytes);
-    host_link(buffer);
-    gemm("gemm_bf16_8192", CUDA_R_16BF, 8192, 8192, 8192);
-    gemm("gemm_bf16_1024_rows", CUDA_R_16BF, 1024, 28672, 4096);
-    gemm("gemm_bf16_256_rows", CUDA_R_16BF, 256, 28672, 4096);
+    printf("name,value,unit,shape\n");
+    memory(quick ? 1 : device.multiProcessorCount * 16, buffer, touched);
+    host_link(buffer, quick ? touched : (size_t)1 << 28);
+    products(lt, CUDA_R_16BF, buffer, quick);
     if (10 * device.major + device.minor >= 89) {
         fill(0x87878787u, 0x38383838u); /* e4m3 of [1, 2) and either sign */
-        gemm("gemm_fp8_8192", CUDA_R_8F_E4M3, 8192, 8192, 8192);
-        gemm("gemm_fp8_1024_rows", CUDA_R_8F_E4M3, 1024, 28672, 4096);
-        gemm("gemm_fp8_256_rows", CUDA_R_8F_E4M3, 256, 28672, 4096);
+        products(lt, CUDA_R_8F_E4M3, buffer, quick);
     }
-    launch_gap();
+    launch_gap(quick ? 10 : 1000);
     CHECK(cublasLtDestroy(lt));
     CHECK(cudaFree(buffer));
     return 0;
