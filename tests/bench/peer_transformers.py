@@ -3,7 +3,8 @@
     peer_transformers.py decode CONFIG_FOLDER [options] B...   one prompt, B samples of it
     peer_transformers.py round CONFIG_FOLDER [options] B...    what a round costs the way the paper's code does it
 
-decode: generate(num_return_sequences=B), which computes and keeps the prompt's KV once for every sample.
+decode: generate(num_return_sequences=B), which computes and keeps the prompt's KV once for every sample; steps are
+        timed after --prompt + --own tokens of each.  The own tokens are a longer prompt: to transformers the same work.
 round:  after a rejection B texts of prompt + new tokens go through the generator again (its KV is computed anew) and,
         at every round, through the reward model from the first token; CONFIG_FOLDER is the shape of both.
 Weights are random, of the shape in CONFIG_FOLDER/config.json.  One CSV line per B and measurement, median of --repeat
@@ -23,7 +24,8 @@ def parse():
     p.add_argument("config", help="folder with a config.json")
     p.add_argument("batch", type=int, nargs="+", metavar="B")
     p.add_argument("--prompt", type=int, default=256, help="tokens of the prompt")
-    p.add_argument("--new", type=int, default=128, help="tokens that every sample has, or gets")
+    p.add_argument("--own", type=int, default=0, help="tokens of each sample before the clock (decode)")
+    p.add_argument("--new", type=int, default=128, help="tokens that every sample has (round), or gets (decode)")
     p.add_argument("--dtype", choices=DTYPES, default="f32")
     p.add_argument("--device", default="cpu", help="cpu or cuda")
     p.add_argument("--attention", default="sdpa", help="transformers' attn_implementation")
@@ -57,15 +59,33 @@ def timed(torch, o, work):
 
 
 def decode(torch, model, o, samples):
-    """Seconds until all samples have 1 token, and until they have --new + 1 tokens."""
-    ids = (torch.arange(o.prompt, device=o.device) * 7919 + 3).remainder(model.config.vocab_size)[None]
+    """Median seconds until all samples have one token more, and of a step from there on."""
+    from transformers import StoppingCriteria, StoppingCriteriaList
 
-    def generate(n):
+    class Clock(StoppingCriteria):
+        """Stops nothing; notes when each token is there."""
+
+        def __init__(self):
+            self.at = []
+
+        def __call__(self, input_ids, scores, **kwargs):
+            if o.device != "cpu":
+                torch.cuda.synchronize()
+            self.at.append(time.perf_counter())
+            return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+    n = o.prompt + o.own
+    ids = (torch.arange(n, device=o.device) * 7919 + 3).remainder(model.config.vocab_size)[None]
+    first, step = [], []
+    for run in range(o.repeat + 1):  # the first does not count
+        clock, start = Clock(), time.perf_counter()
         model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=50, top_p=1.0,
-                       num_return_sequences=samples, min_new_tokens=n, max_new_tokens=n, pad_token_id=0)
-
-    first = timed(torch, o, lambda: generate(1))
-    return first, timed(torch, o, lambda: generate(o.new + 1))
+                       num_return_sequences=samples, min_new_tokens=o.new + 1, max_new_tokens=o.new + 1, pad_token_id=0,
+                       stopping_criteria=StoppingCriteriaList([clock]))
+        if run:
+            first.append(clock.at[0] - start)
+            step.append((clock.at[o.new] - clock.at[0]) / o.new)
+    return statistics.median(first), statistics.median(step)
 
 
 def one_round(torch, model, o, samples):
@@ -88,18 +108,20 @@ def main():
     device = "cpu" if o.device == "cpu" else torch.cuda.get_device_name()
     print(f"# transformers {transformers.__version__}, torch {torch.__version__}, {device}, {o.dtype}, {o.attention}, "
           f"{torch.get_num_threads()} threads, {o.config}")
-    print("B,P,T,prefill_ms,step_ms,tok_s" if o.what == "decode" else "B,P,T,prefill_again_ms,score_ms,tok_s")
+    columns = "prefill_ms,step_ms" if o.what == "decode" else "prefill_again_ms,score_ms"
+    own = o.own if o.what == "decode" else o.new
+    print(f"what,B,P,S,{columns},tok_s")
     with torch.inference_mode():
         for samples in o.batch:
+            point = f"{o.what},{samples},{o.prompt},{own}"
             try:
-                measure = decode if o.what == "decode" else one_round
-                first, second = measure(torch, model, o, samples)
+                first, second = (decode if o.what == "decode" else one_round)(torch, model, o, samples)
             except torch.OutOfMemoryError:
-                print(f"{samples},{o.prompt},{o.new},,,out of memory")
+                torch.cuda.empty_cache()
+                print(f"{point},out of memory", flush=True)
                 continue
-            step = (second - first) / o.new if o.what == "decode" else second
             tokens = samples if o.what == "decode" else samples * (o.prompt + o.new)
-            print(f"{samples},{o.prompt},{o.new},{first * 1e3:.2f},{step * 1e3:.3f},{tokens / step:.1f}", flush=True)
+            print(f"{point},{first * 1e3:.2f},{second * 1e3:.3f},{tokens / second:.1f}", flush=True)
 
 
 if __name__ == "__main__":
