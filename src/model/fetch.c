@@ -91,11 +91,18 @@ static void random_row(float *out, uint64_t seed, uint64_t name, int64_t row, in
                        int64_t n_cols)
 {
     uint32_t lo = (uint32_t)name, hi = (uint32_t)(name >> 32);
-    struct philox x = {{0}};
-    for (int64_t j = 0; j < n_cols; j++) {
-        int64_t c = col + j;
-        if (j == 0 || c % 4 == 0) x = philox4x32(seed, lo, hi, (uint32_t)row, (uint32_t)(c / 4));
-        out[j] = normal_of_word(x.word[c % 4]);
+    int64_t end = col + n_cols;
+    for (int64_t c = col; c < end;) {
+        struct philox x = philox4x32(seed, lo, hi, (uint32_t)row, (uint32_t)(c / 4));
+        if (c % 4 == 0 && c + 4 <= end) { /* nearly always: the compiler does all four at once */
+            for (int k = 0; k < 4; k++) out[c - col + k] = normal_of_word(x.word[k]);
+            c += 4;
+            continue;
+        }
+        do {
+            out[c - col] = normal_of_word(x.word[c % 4]);
+            c++;
+        } while (c < end && c % 4 != 0);
     }
 }
 

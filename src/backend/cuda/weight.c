@@ -143,6 +143,8 @@ static void fill_converted(struct backend *b, const struct weight *w, const void
     void *staged = cuda_stage(b, bytes);
     if (from == w->type) {
         memcpy(staged, rows, bytes);
+    } else if (from == DTYPE_ID_F32) {
+        dtype_narrow(staged, rows, w->type, numbers);
     } else {
         dtype_widen(wide, rows, from, numbers);
         dtype_narrow(staged, wide, w->type, numbers);
