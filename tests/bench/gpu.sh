@@ -11,12 +11,15 @@
 #   kernels    every kernel
 #   memory     does a job's memory grow over 100 prompts?
 #   tables     compare.csv, decode.svg of what the others have measured
+#   build      named first: builds and does nothing else
 # One CSV per part in results/gpu/, headed by commit, device, driver and command.
 # BUDGET_S: seconds for all parts together, the build not counted.  Each part gets its share of what is left; a point
 # that is not begun in time is listed as not measured.  Without it: everything.
+# A part that fails is listed at the end, and the others go on.
 # Builds what it needs into build/gpu where that is not there, from a bundle (setup.sh --bundle) where one is given.
 # DTYPE=fp8: decode, score and jobs in fp8 (floors by the rate of fp8, though the vocabulary is projected in bf16),
 # beside transformers in bf16.
+# BACKEND=cpu: decode, jobs, score and peers on the CPU, with DTYPE=f32 and, say, SHAPE=tests/bench/shapes/llama-110m.
 # QUICK=1: tiny shapes and few points, to try the script itself.  EMULATED=1: on the emulated GPU, where nothing but
 # QUICK=1 ends in time: BUILD=build EMULATED=1 QUICK=1 OUT=build/bench/gpu bash tests/bench/gpu.sh
 set -euo pipefail
@@ -28,7 +31,7 @@ bundle=""
 all="ceilings decode products jobs score peers kernels memory tables"
 [ $# -gt 0 ] || set -- $all
 for part in "$@"; do
-    [[ " $all " == *" $part "* ]] || { echo "gpu.sh: no part '$part'; parts: $all" >&2 && exit 2; }
+    [[ " $all build " == *" $part "* ]] || { echo "gpu.sh: no part '$part'; parts: $all" >&2 && exit 2; }
 done
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
@@ -43,11 +46,24 @@ if [ -n "${EMULATED:-}" ]; then
 else
     export SPECREJ_CUDA_BACKEND=${SPECREJ_CUDA_BACKEND:-$PWD/$build/libspecrej_cuda.so}
 fi
-if [ ! -x "$gpu_bin/gpu_products$suffix" ] || [ ! -x "$build/tests/bench_score" ]; then
+missing=""
+for program in "$build/specrej" "$build/tests/bench_decode" "$build/tests/bench_score" "$gpu_bin/gpu_products$suffix"; do
+    [ -x "$program" ] || [[ $backend != cuda && $program == *gpu_* ]] || missing="$missing $program"
+done
+if [ -n "$missing" ] && { [ -n "${EMULATED:-}" ] || [ "$backend" != cuda ]; }; then
+    echo "gpu.sh: build first, these are missing:$missing" >&2 && exit 1
+elif [ -n "$missing" ]; then
     PATH=${CUDA_HOME:-/usr/local/cuda}/bin:$PATH
-    cmake -S . -B "$build" -D CMAKE_BUILD_TYPE=Release -D SPECREJ_CUDA=ON -D SPECREJ_WERROR=OFF >/dev/null
+    case "$(nvidia-smi -i 0 --query-gpu=compute_cap --format=csv,noheader 2>/dev/null || true)" in # this card alone
+    9.0) cards=90a-real ;;
+    10.0) cards=100a-real ;;
+    *) cards="80;90a-real;100a-real" ;;
+    esac
+    cmake -S . -B "$build" -D CMAKE_BUILD_TYPE=Release -D SPECREJ_CUDA=ON -D SPECREJ_WERROR=OFF \
+        -D SPECREJ_CUDA_ARCHITECTURES="$cards"
     cmake --build "$build" --parallel "$(nproc)" --target gpu_benchmarks
 fi
+[ "$1" != build ] || exit 0
 
 # ---- shapes ----
 shape=${SHAPE:-tests/bench/shapes/llama-3-8b} reward=${REWARD_SHAPE:-} scratch=$build/bench
@@ -101,7 +117,7 @@ save() {
     local file="$out/$1.csv"
     shift
     echo "# $*" >>"$file"
-    "$@" | tee -a "$file"
+    timeout -k 10 $((seconds + 120)) "$@" | tee -a "$file" # should it hang
 }
 
 # ceiling NAME: as measured by the part `ceilings`; 0: not measured, no floors then.
@@ -141,7 +157,7 @@ part_decode() {
 # The last length of a text is that of peers' rounds.
 part_score() {
     local prefill=512,2048,64,8192 prompt=512 own=448 more=64 batches="256 64 1024 16" repeat=3 rows=1024
-    [ -z "$quick" ] || prefill=16,40 prompt=16 own=16 more=8 batches="2" repeat=1 rows=64
+    [ -z "$quick" ] || prefill=16,40 prompt=16 own=16 more=8 batches="4" repeat=1 rows=64
     begin score
     save score "$build/tests/bench_score" "$reward" --backend "$backend" --dtype "$dtype" --prefill $prefill --prompt \
         $prompt --own $own --more $more --caches device,none,prompt,host --repeat $repeat --rows $rows \
@@ -177,17 +193,16 @@ YAML
 
 # Memory-triggered rounds against Best-of-N, both points with one load of the models.
 part_jobs() {
-    local n=960 new=512 prompts=2 tokens=256 pages=200000 status=0 file
+    local n=960 new=512 prompts=2 tokens=256 pages=200000 status=0 file files
     [ -z "$quick" ] || n=8 new=48 prompts=1 tokens=24 pages=200
     begin jobs
     job "$scratch/jobs" "$shape" "$reward" $prompts $tokens $n $new $pages speculative_rejection best_of_n
     timeout -s USR1 -k 30 "$seconds" "$build/specrej" run "$scratch/jobs.yaml" || status=$?
     [ $status = 0 ] || echo "# stopped with status $status: not all was measured (75, 124: out of time)" | tee -a "$out/jobs.csv"
-    for file in "$scratch"/jobs-*.h5; do
-        [ ! -e "$file" ] || "$build/specrej" timeline "$file" -o "$file.json"
-    done
+    files=$(compgen -G "$scratch/jobs-*.h5") || return 0
+    for file in $files; do "$build/specrej" timeline "$file" -o "$file.json"; done
     save jobs python3 $tables costs "$scratch"/jobs-*.h5.json
-    "$build/specrej" report "$scratch"/jobs-*.h5 -o "$out/jobs_report"
+    [ $status != 0 ] || "$build/specrej" report $files -o "$out/jobs_report"
 }
 
 # The same work by transformers, in the same hour on the same card, at points of decode and score.
@@ -228,11 +243,13 @@ part_tables() {
     python3 $tables plot "$out"
 }
 
+failed=""
 while [ $# -gt 0 ]; do
     seconds=$(share "$1" "$@")
     echo "== $1: at most $seconds s of $(left)"
     if [ "$seconds" -gt 0 ]; then
-        "part_$1"
+        "part_$1" & # in a process of its own, that ends at its first error
+        wait $! || failed="$failed $1"
     else
         begin "$1"
         echo "# not measured: out of time" | tee -a "$out/$1.csv"
@@ -240,3 +257,4 @@ while [ $# -gt 0 ]; do
     shift
 done
 echo "written: $out, in $((SECONDS - began)) s"
+[ -z "$failed" ] || { echo "gpu.sh: failed:$failed" >&2 && exit 1; }

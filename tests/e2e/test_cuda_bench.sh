@@ -57,7 +57,7 @@ what,B,P,S,prefill_ms,step_ms,tok_s
 decode,4,24,16,1,1e6,1
 decode,4096,24,16,out of memory
 what,B,P,S,prefill_again_ms,score_ms,tok_s
-round,2,16,24,1e6,1e6,1
+round,4,16,24,1e6,1e6,1
 CSV
 bench tables
 rows compare 2
@@ -69,6 +69,19 @@ if command -v gnuplot >/dev/null; then grep -q "<svg" "$OUT/decode.svg" || fail 
 
 BUDGET_S=0 bench decode
 grep -q "not measured: out of time" "$OUT/decode.csv" || fail "a budget of nothing is not nothing"
+printf '#!/bin/sh\nexit 3\n' >broken
+chmod +x broken
+mkdir -p half/tests/gpu_emulation
+ln -s "$root"/tests/bench_* half/tests
+ln -s "$root/specrej" half
+ln -s "$root"/tests/gpu_emulation/* half/tests/gpu_emulation
+ln -sf "$work/broken" half/tests/gpu_emulation/gpu_ceilings_emulated
+if BUILD=$work/half bash "$source/tests/bench/gpu.sh" ceilings kernels >log 2>&1; then fail "a part that failed"; fi
+grep -q "gpu.sh: failed: ceilings$" log || fail "no word of the part that failed"
+grep -q "^log-probabilities,.*,,$" "$OUT/kernels.csv" || fail "the others do not go on, without floors"
+rm half/tests/bench_score
+if BUILD=$work/half bash "$source/tests/bench/gpu.sh" ceilings 2>log; then fail "a program that is missing"; fi
+grep -q "build first, these are missing:.*bench_score" log || fail "no word of what is missing"
 if bash "$source/tests/bench/gpu.sh" nothing 2>log; then fail "a part that is none"; fi
 grep -q "no part 'nothing'; parts: ceilings decode" log || fail "no word of the parts"
 echo "all parts write their tables"
