@@ -6,7 +6,7 @@
  *         --prompt P,...  shared prompt tokens             --own S,...  own tokens before the clock
  *         --new T       tokens that are timed              --repeat R
  *         --reproducible yes|no   how ranks add up; one rank does the same in both
- *         --gbs X --tflops Y        the device's measured rates: floor and ratio are printed
+ *         --gbs X --tflops Y        a rank's measured rates: floor and ratio are printed
  *         --seconds X   what is not begun by then is listed as not measured
  *
  * One line per P, S and B, as CSV: B, P, S, T, prefill_ms, step_ms (median over repeats of the time
@@ -158,8 +158,9 @@ static void print_line(const struct model *m, const struct setup *s, int64_t B, 
            (long long)s->T, prefill * 1e3, step * 1e3, (double)B / step);
     if (s->gbs > 0 && s->tflops > 0) {
         int64_t own = B * (s->S + s->T / 2 + 1);
-        double floor = cost_decode_floor_s(&m->arch, m->backend->dtype, B, s->P, own, s->gbs * 1e9,
-                                           s->tflops * 1e12);
+        double ranks = (double)comm_size(m->backend->tensor);
+        double floor = cost_decode_floor_s(&m->arch, m->backend->dtype, B, s->P, own,
+                                           ranks * s->gbs * 1e9, ranks * s->tflops * 1e12);
         printf("%.3f,%.3f,", floor * 1e3, floor / step);
     } else {
         printf(",,");
@@ -311,6 +312,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     struct model m = {0};
     parse(&s, argc, argv);
+    if (comm_rank(world) != 0 && !freopen("/dev/null", "w", stdout)) DIE("no /dev/null");
     struct backend_config config = {
         .device = s.device, .dtype = s.dtype, .reproducible = s.reproducible};
     m.backend = backend_open(&config, world, world, NULL, &e);

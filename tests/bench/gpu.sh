@@ -5,6 +5,7 @@
 #   ceilings   this card's own rates, from which the floors of all others are computed
 #   decode     a decode step of Llama-3-8B shape over B x P x S
 #   products   what batch-invariant products cost
+#   ranks      what sums in rank order cost: decode steps of 2 and 4 GPUs, reproducible and not (one GPU: skipped)
 #   jobs       Best-of-N and Speculative Rejection, generator and reward model of 8B; bookkeeping's share
 #   score      prefill; scoring of new and of grown texts, for each cache
 #   peers      the same work by transformers (skipped with a line where python3 has none)
@@ -28,7 +29,7 @@ build=${BUILD:-build/gpu} backend=${BACKEND:-cuda} dtype=${DTYPE:-bf16} out=${OU
 quick=${QUICK:-} budget=${BUDGET_S:-} tables=tests/bench/gpu_tables.py
 bundle=""
 [ "${1:-}" != --bundle ] || { bundle=${2:?--bundle DIR} && shift 2; }
-all="ceilings decode products jobs score peers kernels memory tables"
+all="ceilings decode products ranks jobs score peers kernels memory tables"
 [ $# -gt 0 ] || set -- $all
 for part in "$@"; do
     [[ " $all build " == *" $part "* ]] || { echo "gpu.sh: no part '$part'; parts: $all" >&2 && exit 2; }
@@ -91,7 +92,8 @@ reward_of() {
 
 # ---- time ----
 began=$SECONDS
-declare -A weight=([ceilings]=4 [decode]=28 [products]=12 [jobs]=24 [score]=14 [peers]=16 [kernels]=12 [memory]=12 [tables]=1)
+declare -A weight=([ceilings]=4 [decode]=28 [products]=12 [ranks]=12 [jobs]=30 [score]=14 [peers]=16 [kernels]=12
+    [memory]=12 [tables]=1)
 left() { [ -z "$budget" ] && echo 100000 || echo $((budget - SECONDS + began)); }
 
 # share PART PARTS...: seconds for this part, of PARTS that are still to come.
@@ -154,9 +156,31 @@ part_decode() {
         --new $new --repeat $repeat --rows $rows $(rates "$(products_type)") --seconds "$seconds" $batches
 }
 
+# Columns: ranks, reproducible, then those of decode.
+part_ranks() {
+    local gpus ranks mode own=512 prompt=512 batches="64 256 1024" new=32 rows=1024
+    gpus=$({ nvidia-smi -L 2>/dev/null || true; } | wc -l)
+    [ -z "${EMULATED:-}" ] || gpus=2
+    [ -z "$quick" ] || own=16 prompt=24 batches=4 new=4 rows=64
+    begin ranks
+    for ranks in 2 4; do
+        if [ "$gpus" -lt $ranks ] || ! command -v mpirun >/dev/null; then
+            echo "# not measured with $ranks ranks: $gpus GPUs, mpirun: $(command -v mpirun || echo none)" >>"$out/ranks.csv"
+            continue
+        fi
+        for mode in yes no; do
+            save ranks mpirun -np $ranks "$build/tests/bench_decode" "$shape" --backend "$backend" --dtype "$dtype" \
+                --reproducible $mode --prompt $prompt --own $own --new $new --repeat 3 --rows $rows \
+                $(rates "$(products_type)") --seconds $((seconds / 4 + 1)) $batches >/dev/null
+            sed -i "s/^B,/ranks,reproducible,B,/; s/^\([0-9]*,$prompt,$own,\)/$ranks,$mode,\1/" "$out/ranks.csv"
+        done
+    done
+    cat "$out/ranks.csv"
+}
+
 # The last length of a text is that of peers' rounds.
 part_score() {
-    local prefill=512,2048,64,8192 prompt=512 own=448 more=64 batches="256 64 1024 16" repeat=3 rows=1024
+    local prefill=512,2048,64,8192 prompt=512 own=448 more=64 batches="256 64 16 1024" repeat=3 rows=1024
     [ -z "$quick" ] || prefill=16,40 prompt=16 own=16 more=8 batches="4" repeat=1 rows=64
     begin score
     save score "$build/tests/bench_score" "$reward" --backend "$backend" --dtype "$dtype" --prefill $prefill --prompt \
@@ -198,7 +222,7 @@ part_jobs() {
     begin jobs
     job "$scratch/jobs" "$shape" "$reward" $prompts $tokens $n $new $pages speculative_rejection best_of_n
     timeout -s USR1 -k 30 "$seconds" "$build/specrej" run "$scratch/jobs.yaml" || status=$?
-    [ $status = 0 ] || echo "# stopped with status $status: not all was measured (75, 124: out of time)" | tee -a "$out/jobs.csv"
+    [ $status = 0 ] || echo "# status $status: not all was measured (75, 124: out of time)" | tee -a "$out/jobs.csv"
     files=$(compgen -G "$scratch/jobs-*.h5") || return 0
     for file in $files; do "$build/specrej" timeline "$file" -o "$file.json"; done
     save jobs python3 $tables costs "$scratch"/jobs-*.h5.json

@@ -135,6 +135,11 @@ static double gemm_tflops(cublasLtHandle_t lt, cudaDataType_t type, char *buffer
     CHECK(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                &room, sizeof room));
     CHECK(cublasLtMatmulAlgoGetHeuristic(lt, op, w, x, out, out, preference, 1, &best, &found));
+    if (found < 1) {
+        fprintf(stderr, "gpu_ceilings: cuBLASLt has no algorithm for %lld x %lld x %lld\n",
+                (long long)M, (long long)N, (long long)K);
+        exit(1);
+    }
     int64_t bytes = type == CUDA_R_8F_E4M3 ? 1 : 2;
     char *at_w = buffer + room, *at_x = at_w + N * K * bytes, *at_out = at_x + M * K * bytes;
     double ms = timed_ms([&] {

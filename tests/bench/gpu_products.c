@@ -118,6 +118,8 @@ static void measure_matrix(const struct gpu_bench *b, struct backend *backend,
     struct err e;
     double begun = clock_s();
     struct product p = {.backend = backend};
+    if ((size_t)(m->N * m->K) * 2 > b->bytes)
+        DIE("%s does not fit into %zu bytes", m->name, b->bytes);
     p.shape = gemm_shape_of(backend, m->N, m->K, DTYPE_ID_BF16, m->out_type, b->memory, &e);
     if (!p.shape) DIE("%s", e.text);
     int64_t most = gemm_ladder[p.shape->rungs - 1];

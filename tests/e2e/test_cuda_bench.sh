@@ -14,7 +14,7 @@ bench() { bash "$source/tests/bench/gpu.sh" "$@" >log 2>&1 || fail "status $? of
 rows() {
     python3 - "$OUT/$1.csv" "$2" <<'PY' || fail "$1.csv"
 import math, sys
-TEXT = {"name", "unit", "shape", "kernel", "matrix", "out", "what", "cache", "method"}
+TEXT = {"ranks", "reproducible", "name", "unit", "shape", "kernel", "matrix", "out", "what", "cache", "method"}
 head, n = [], 0
 for line in open(sys.argv[1]):
     cells = line.strip().split(",")
@@ -44,8 +44,11 @@ done
 [ "$(grep -c "not measured: out of time" late)" -gt 10 ] || fail "no word of what there was no time for"
 [ "${SPECREJ_TEST_BRIEF:-no}" = no ] || exit 0
 
-bench decode score jobs memory
+parts="decode score jobs memory"
+! has_mpi || parts="ranks $parts"
+bench $parts
 rows decode 4
+! has_mpi || rows ranks 2
 rows score 10
 rows jobs 2
 rows memory 0
