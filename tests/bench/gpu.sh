@@ -79,9 +79,10 @@ if [ -n "$quick" ] && [ -z "${SHAPE:-}" ]; then
 JSON
 fi
 
-# reward_of SHAPE: a folder with the same shape and a linear head.
+# reward_of SHAPE: a folder with the same shape and a linear head, SHAPE-reward or one that is made.
 reward_of() {
     local to
+    [ ! -e "$1-reward/config.json" ] || { echo "$1-reward" && return; }
     to=$scratch/$(basename "$1")-reward
     mkdir -p "$to"
     sed 's/LlamaForCausalLM/LlamaForSequenceClassification/; s/^{/{"id2label": {"0": "r"}, "label2id": {"r": 0},/' \
@@ -120,6 +121,15 @@ save() {
     shift
     echo "# $*" >>"$file"
     timeout -k 10 $((seconds + 120)) "$@" | tee -a "$file" # should it hang
+}
+
+# ended FILE STATUS: a command that ran out of time leaves a line; one that failed, its status.
+ended() {
+    case $2 in
+    0) ;;
+    75 | 124 | 137) echo "# status $2: not all was measured: out of time" | tee -a "$out/$1.csv" ;;
+    *) return "$2" ;;
+    esac
 }
 
 # ceiling NAME: as measured by the part `ceilings`; 0: not measured, no floors then.
@@ -222,7 +232,7 @@ part_jobs() {
     begin jobs
     job "$scratch/jobs" "$shape" "$reward" $prompts $tokens $n $new $pages speculative_rejection best_of_n
     timeout -s USR1 -k 30 "$seconds" "$build/specrej" run "$scratch/jobs.yaml" || status=$?
-    [ $status = 0 ] || echo "# status $status: not all was measured (75, 124: out of time)" | tee -a "$out/jobs.csv"
+    ended jobs $status
     files=$(compgen -G "$scratch/jobs-*.h5") || return 0
     for file in $files; do "$build/specrej" timeline "$file" -o "$file.json"; done
     save jobs python3 $tables costs "$scratch"/jobs-*.h5.json
@@ -246,7 +256,7 @@ part_peers() {
         [ -z "$quick" ] || [ $what = decode ] || prompt=16 new=24
         save peers timeout $((seconds / 2 + 1)) python3 tests/bench/peer_transformers.py $what "$shape" --device $device \
             --dtype "$type" --prompt $prompt --own $own --new $new --repeat $repeat $batches || status=$?
-        [ $status = 0 ] || echo "# $what ended with status $status (124: out of time)" | tee -a "$out/peers.csv"
+        ended peers $status
     done
 }
 
@@ -258,7 +268,7 @@ part_memory() {
     job "$scratch/memory" "$small" "$(reward_of "$small")" $prompts $tokens $n $new $pages speculative_rejection
     point=$("$build/specrej" sweep "$scratch/memory.yaml" | grep -o '[^ ]*memory-[^ ]*\.h5')
     save memory timeout "$seconds" python3 $tables memory "$point" "$build/specrej" run "$scratch/memory.yaml" || status=$?
-    [ $status = 0 ] || echo "# ended with status $status (124: out of time)" | tee -a "$out/memory.csv"
+    ended memory $status
 }
 
 part_tables() {
