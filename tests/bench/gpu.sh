@@ -120,7 +120,7 @@ save() {
     local file="$out/$1.csv"
     shift
     echo "# $*" >>"$file"
-    timeout -k 10 $((seconds + 120)) "$@" | tee -a "$file" # should it hang
+    timeout -k 10 $((seconds > 0 ? seconds + 120 : 120)) "$@" | tee -a "$file" # should it hang
 }
 
 # ended FILE STATUS: a command that ran out of time leaves a line; one that failed, its status.
@@ -281,7 +281,7 @@ failed=""
 while [ $# -gt 0 ]; do
     seconds=$(share "$1" "$@")
     echo "== $1: at most $seconds s of $(left)"
-    if [ "$seconds" -gt 0 ]; then
+    if [ "$seconds" -gt 0 ] || [[ $1 == ceilings || $1 == tables ]]; then # what the others need, and seconds
         "part_$1" & # in a process of its own, that ends at its first error
         wait $! || failed="$failed $1"
     else

@@ -67,6 +67,8 @@ static double timed_ms(const std::function<void()> &work)
         CHECK(cudaEventElapsedTime(&t, begin, end));
         if (run >= 2) ms.push_back(t);
     }
+    CHECK(cudaEventDestroy(begin));
+    CHECK(cudaEventDestroy(end));
     std::sort(ms.begin(), ms.end());
     return ms[ms.size() / 2];
 }

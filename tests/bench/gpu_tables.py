@@ -161,7 +161,7 @@ set title "A decode step and its floor"
 set logscale xy
 set xlabel "live candidates"
 set ylabel "milliseconds"
-set key left top
+set key outside right
 set grid
 """
 
