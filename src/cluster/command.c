@@ -132,6 +132,7 @@ int command_run(const char *const *argv, const char *const *environment, double 
                     : collect(s, argv[0], limit_s, e);
     if (!failed && rc < 0) kill(-pid, SIGKILL);
     if (!failed) o->status = wait_for(pid);
+    o->out_bytes = s[0].text.n;
     for (int i = 0; i < 2; i++) {
         if (s[i].fd >= 0) close(s[i].fd);
         ARRAY_PUSH(s[i].text, '\0');

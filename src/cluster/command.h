@@ -3,9 +3,12 @@
 
 #include "base/err.h"
 
+#include <stddef.h>
+
 struct command_output {
     int status;         /* exit status; 128 + signal when it was killed */
     char *out, *errors; /* stdout and stderr, with a NUL behind; owned */
+    size_t out_bytes;   /* of stdout, the NUL left out */
 };
 
 /* Run argv[0], found in PATH, with an empty stdin.  environment: NULL or "KEY=VALUE" texts, ended

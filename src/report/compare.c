@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESAMPLE_SEED 20541 /* any fixed number: the same files give the same intervals */
-
 /* ---- which files, which prompts ---- */
 
 static int check_same_job(const struct source *a, const struct source *b, struct err *e)
@@ -249,7 +247,7 @@ static void resample(struct comparison *c, const struct metrics_prompt *all)
     size_t values = (size_t)RESAMPLED_NUMBERS * (size_t)c->n_files * COMPARE_RESAMPLES;
     c->resampled = mem_calloc(values, sizeof *c->resampled);
     for (size_t b = 0; b < COMPARE_RESAMPLES; b++) {
-        metrics_resample(RESAMPLE_SEED, (uint32_t)b, times, n);
+        metrics_resample(COMPARE_SEED, (uint32_t)b, times, n);
         for (int f = 0; f < c->n_files; f++) {
             int ref = c->rows[f].reference, partner = c->rows[f].partner;
             const struct metrics_prompt *x = numbers_of(all, c, f);

@@ -2,144 +2,190 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "cluster/command.h"
+#include "report/draw.h"
+#include "report/figures/figure.h"
 #include "report/output.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define GNUPLOT_LIMIT_S 60
+static const struct figure_kind *const kinds[FIGURES] = {
+    &figure_improvement, &figure_speedup, &figure_sawtooth, &figure_partial,
+    &figure_lost,        &figure_phases,  &figure_lengths,  &figure_judge};
 
-/* ---- the script ---- */
+/* ---- what they see ---- */
 
-static bool is_drawn(const struct average *x)
+/* One figure while it gathers: what it wants of the file at hand. */
+struct gathering {
+    void *state[FIGURES]; /* owned; NULL: it gathers nothing */
+    unsigned wants[FIGURES];
+};
+
+static unsigned wanted(struct gathering *g, const struct figure_scene *s, int file, int point)
 {
-    return isfinite(x->score) && x->relative_compute > 0 && isfinite(x->score_interval.low) &&
-           isfinite(x->compute_interval.low);
-}
-
-/* Points of one look: a method, and an N but for Best-of-N, whose points are N. */
-static bool same_series(const struct comparison *c, const struct average *x,
-                        const struct average *y)
-{
-    const struct source *a = &c->files[x->first], *b = &c->files[y->first];
-    if (a->method != b->method || a->compat != b->compat || a->is_static != b->is_static)
-        return false;
-    return a->method == METHOD_BEST_OF_N || a->n == b->n;
-}
-
-static bool begins_series(const struct comparison *c, const struct averages *a, int at)
-{
-    for (int i = 0; i < at; i++)
-        if (is_drawn(&a->items[i]) && same_series(c, &a->items[i], &a->items[at])) return false;
-    return is_drawn(&a->items[at]);
-}
-
-/* x, x's limits, y, y's limits, label: "120" or "0.5". */
-static void put_series(FILE *f, const struct comparison *c, const struct averages *a, int at,
-                       int number)
-{
-    fprintf(f, "$series%d << END\n", number);
-    for (int i = at; i < a->n; i++) {
-        const struct average *x = &a->items[i];
-        const struct source *s = &c->files[x->first];
-        char label[CELL];
-        if (!is_drawn(x) || !same_series(c, &a->items[at], x)) continue;
-        if (s->method == METHOD_BEST_OF_N)
-            cell_n(label, s->n);
-        else
-            cell_number(label, "%g", s->alpha);
-        fprintf(f, "%.9g %.9g %.9g %.9g %.9g %.9g %s\n", x->relative_compute, x->score,
-                x->compute_interval.low, x->compute_interval.high, x->score_interval.low,
-                x->score_interval.high, label);
+    unsigned all = 0;
+    for (int k = 0; k < FIGURES; k++) {
+        g->wants[k] = g->state[k] ? kinds[k]->wants(g->state[k], s, file, point) : 0;
+        all |= g->wants[k];
     }
-    fputs("END\n", f);
+    return all;
 }
 
-static void put_title(FILE *f, const struct comparison *c, const struct average *x)
+/* Read what is wanted of a prompt and show it to those who want it. */
+static int show_prompt(struct gathering *g, const struct figure_scene *s, struct result *r,
+                       struct figure_view *v, unsigned all, struct err *e)
 {
-    const struct source *s = &c->files[x->first];
-    char method[CELL], n[CELL];
-    cell_method(method, s);
-    if (s->method == METHOD_BEST_OF_N)
-        fprintf(f, "title \"%s, by N\"", method);
-    else
-        fprintf(f, "title \"%s, N %s, by alpha\"", method, cell_n(n, s->n));
-}
-
-static void write_improvement(FILE *f, const struct comparison *c, const struct averages *a)
-{
-    int n = 0;
-    fputs("# gnuplot improvement.gp >improvement.svg\n"
-          "set terminal svg size 800,560 noenhanced font \"sans-serif,14\" background \"white\"\n"
-          "set colorsequence podo\n"
-          "set logscale x 2\n"
-          "set autoscale xfix\n"
-          "set grid\n"
-          "set key below\n"
-          "set offsets graph 0.05, graph 0.08, graph 0.05, graph 0.05\n",
-          f);
-    fprintf(f, "set xlabel \"relative compute (Best-of-%lld = 1)\"\n", (long long)c->reference_n);
-    fprintf(f, "set ylabel \"improvement score (Best-of-%lld = 100)\"\n",
-            (long long)c->reference_n);
-    for (int i = 0; i < a->n; i++)
-        if (begins_series(c, a, i)) put_series(f, c, a, i, ++n);
-    n = 0;
-    for (int i = 0; i < a->n; i++) {
-        if (!begins_series(c, a, i)) continue;
-        bool curve = c->files[a->items[i].first].method == METHOD_BEST_OF_N;
-        n++;
-        fprintf(f, "%s $series%d using 1:2:3:4:5:6 with xyerrorbars linetype %d pointtype %d ",
-                n == 1 ? "plot" : ", \\\n    ", n, n, curve ? 7 : 5);
-        put_title(f, c, &a->items[i]);
-        if (curve)
-            fprintf(f, ", \\\n     $series%d using 1:2 with lines linetype %d notitle", n, n);
-        fprintf(f, ", \\\n     $series%d using 1:2:7 with labels offset 1.2,0.8 notitle", n);
+    struct candidate_row *candidates = NULL;
+    struct round_row *rounds = NULL;
+    struct partial_reward_row *partials = NULL;
+    int64_t row = result_find(r, s->c->prompt_index[v->prompt]);
+    int rc = row < 0 ? err_set(e, "%s: it changed while it was read", r->path) : 0;
+    if (rc == 0 && all & SEE_CANDIDATES)
+        rc = trace_read_candidates(r->file, row, &candidates, &v->n_candidates, e);
+    if (rc == 0 && all & SEE_ROUNDS) rc = trace_read_rounds(r->file, row, &rounds, &v->n_rounds, e);
+    if (rc == 0 && all & SEE_PARTIALS)
+        rc = trace_read_partial_rewards(r->file, row, &partials, &v->n_partials, e);
+    if (rc == 0) {
+        v->row = &trace_prompts(r->file)[row];
+        v->candidates = candidates;
+        v->rounds = rounds;
+        v->partials = partials;
+        for (int k = 0; k < FIGURES; k++)
+            if (g->wants[k]) kinds[k]->see(g->state[k], s, v);
     }
-    fputc('\n', f);
+    free(candidates);
+    free(rounds);
+    free(partials);
+    return rc;
+}
+
+static int show_file(struct gathering *g, const struct figure_scene *s, int file, int point,
+                     struct err *e)
+{
+    unsigned all = s->c->files[file].is_replayed ? 0 : wanted(g, s, file, point);
+    struct result r;
+    int rc = 0;
+    if (all == 0) return 0;
+    rc = result_open(&r, s->c->files[file].path, e);
+    const char *judge = rc == 0 ? trace_reader_attr(r.file, "judge") : NULL;
+    for (int64_t i = 0; i < s->c->n_prompts && rc == 0; i++) {
+        struct figure_view v = {
+            .file = file, .point = point, .prompt = i, .judge = judge ? judge : ""};
+        rc = show_prompt(g, s, &r, &v, all, e);
+    }
+    result_close(&r);
+    return rc;
+}
+
+static int gather(struct gathering *g, const struct figure_scene *s, struct err *e)
+{
+    for (int k = 0; k < FIGURES; k++)
+        if (kinds[k]->create) g->state[k] = kinds[k]->create(s);
+    for (int p = 0; p < s->a->n; p++) {
+        const struct average *x = &s->a->items[p];
+        for (int f = x->first; f < x->first + x->n_files; f++) TRY(show_file(g, s, f, p, e));
+    }
+    return 0;
 }
 
 /* ---- files ---- */
 
-static int draw(const char *script, const char *svg, struct err *e)
+static int write_file(const char *path, const char *text, size_t n, struct err *e)
 {
-    struct command_output drawn;
     struct output o;
-    if (command_run((const char *const[]){"gnuplot", script, NULL}, NULL, GNUPLOT_LIMIT_S, &drawn,
-                    e) < 0) {
-        log0(LOG_WARN, "%s: not drawn: %s", script, e->text);
-        return 0;
+    TRY(output_begin(&o, path, NULL, e));
+    fwrite(text, 1, n, o.file);
+    return output_end(&o, 0, e);
+}
+
+/* Script to drawings; without gnuplot the script alone. */
+static int draw(struct figures *all, struct figure_result *x, const char *folder, struct err *e)
+{
+    char *script = mem_printf("%s/%s.gp", folder, x->name),
+         *svg = mem_printf("%s/%s.svg", folder, x->name),
+         *png = mem_printf("%s/%s.png", folder, x->name);
+    struct drawing d = {0};
+    int rc = all->no_gnuplot ? DRAW_NO_GNUPLOT : draw_script(&d, script, e);
+    if (rc == 0) rc = write_file(svg, d.svg, d.svg_bytes, e);
+    if (rc == 0) rc = write_file(png, d.png, d.png_bytes, e);
+    if (rc == 0) x->svg = mem_strdup(d.svg);
+    if (rc == DRAW_NO_GNUPLOT) {
+        if (!all->no_gnuplot) {
+            log0(LOG_WARN, "figures are not drawn: %s", e->text);
+            all->no_gnuplot = mem_strdup(e->text);
+        }
+        unlink(svg);
+        unlink(png);
+        rc = 0;
     }
-    int rc = 0;
-    if (drawn.status != 0)
-        rc = err_set(e, "%s: gnuplot ended with status %d: %.160s", script, drawn.status,
-                     drawn.errors);
-    if (rc == 0) rc = output_begin(&o, svg, NULL, e);
-    if (rc == 0) {
-        fputs(drawn.out, o.file);
-        rc = output_end(&o, 0, e);
-    }
-    command_free(&drawn);
+    drawing_free(&d);
+    free(script);
+    free(svg);
+    free(png);
     return rc;
 }
 
-int figures_write(const struct comparison *c, const struct averages *a, const char *folder,
-                  struct err *e)
+static void remove_old(const char *folder, const char *name)
 {
-    int drawn = 0;
-    for (int i = 0; i < a->n; i++) drawn += is_drawn(&a->items[i]);
-    if (drawn == 0) return 0; /* no Best-of-N: the table says so */
-    char *script = mem_printf("%s/improvement.gp", folder),
-         *svg = mem_printf("%s/improvement.svg", folder);
-    struct output o;
-    int rc = output_begin(&o, script, NULL, e);
-    if (rc == 0) {
-        write_improvement(o.file, c, a);
-        rc = output_end(&o, 0, e);
+    static const char *const forms[] = {"gp", "svg", "png"};
+    for (int i = 0; i < 3; i++) {
+        char *path = mem_printf("%s/%s.%s", folder, name, forms[i]);
+        unlink(path);
+        free(path);
     }
-    if (rc == 0) rc = draw(script, svg, e);
-    free(script);
-    free(svg);
+}
+
+static int make(struct figures *all, const struct figure_kind *kind, const void *state,
+                const struct figure_scene *s, const char *folder, struct err *e)
+{
+    struct figure_result *x = &all->items[all->n++];
+    struct figure_words w = {.height = FIGURE_HEIGHT};
+    char *body = NULL, *path = mem_printf("%s/%s.gp", folder, kind->name);
+    size_t n = 0;
+    FILE *f = open_memstream(&body, &n);
+    ENSURE(f);
+    bool is_drawn = kind->write(state, s, f, &w);
+    ENSURE(fclose(f) == 0);
+    *x = (struct figure_result){.name = kind->name, .title = kind->title};
+    int rc = 0;
+    if (is_drawn) {
+        char *head = draw_head(kind->name, kind->title, w.height);
+        char *script = mem_printf("%s%s", head, body);
+        x->caption = mem_strdup(w.caption);
+        rc = write_file(path, script, strlen(script), e);
+        if (rc == 0) rc = draw(all, x, folder, e);
+        free(script);
+        free(head);
+    } else {
+        x->why = mem_strdup(w.why);
+        remove_old(folder, kind->name);
+    }
+    free(body);
+    free(path);
     return rc;
+}
+
+int figures_write(struct figures *f, const struct comparison *c, const struct averages *a,
+                  const char *folder, struct err *e)
+{
+    struct figure_scene s = {c, a};
+    struct gathering g = {0};
+    *f = (struct figures){0};
+    int rc = gather(&g, &s, e);
+    for (int k = 0; k < FIGURES && rc == 0; k++) rc = make(f, kinds[k], g.state[k], &s, folder, e);
+    for (int k = 0; k < FIGURES; k++)
+        if (g.state[k]) kinds[k]->destroy(g.state[k]);
+    return rc;
+}
+
+void figures_free(struct figures *f)
+{
+    for (int i = 0; i < f->n; i++) {
+        free(f->items[i].caption);
+        free(f->items[i].why);
+        free(f->items[i].svg);
+    }
+    free(f->no_gnuplot);
+    *f = (struct figures){0};
 }

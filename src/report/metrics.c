@@ -1,5 +1,6 @@
 #include "report/metrics.h"
 
+#include "base/mem.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -140,6 +141,38 @@ double metrics_share(const struct metrics_prompt *ref, const struct metrics_prom
                      const int32_t *times, enum metrics_amount what)
 {
     return ratio(metrics_total(x, n, times, what), metrics_total(ref, n, times, what));
+}
+
+struct ranked {
+    double reward, value;
+    int64_t number;
+};
+
+static int by_reward(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->reward != y->reward) return x->reward > y->reward ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* E = sum over i of C(n - 1 - i, k - 1) / C(n, k) * value of rank i, i from 0: a subset's best has
+ * rank i when it holds that one and k - 1 of the n - 1 - i behind it.  The weights follow from each
+ * other: w_0 = k / n, w_(i + 1) = w_i (n - k - i) / (n - 1 - i).
+ * Source: the order statistics of draws without replacement; for 0/1 values it is the pass@k
+ * estimator of Chen et al. 2021, arXiv:2107.03374, section 2.1. */
+double metrics_best_of_subset(const double *reward, const double *value, int64_t n, int64_t k)
+{
+    if (k < 1 || n < k) return NAN;
+    struct ranked *all = mem_calloc((size_t)n, sizeof *all);
+    for (int64_t i = 0; i < n; i++) all[i] = (struct ranked){reward[i], value[i], i};
+    qsort(all, (size_t)n, sizeof *all, by_reward);
+    double sum = 0, w = (double)k / (double)n;
+    for (int64_t i = 0; i <= n - k; i++) {
+        sum += w * all[i].value;
+        w *= (double)(n - k - i) / (double)(n - 1 - i > 0 ? n - 1 - i : 1);
+    }
+    free(all);
+    return sum;
 }
 
 static int by_compute(const void *a, const void *b)

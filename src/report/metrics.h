@@ -69,6 +69,10 @@ double metrics_total(const struct metrics_prompt *x, int64_t n, const int32_t *t
 double metrics_share(const struct metrics_prompt *ref, const struct metrics_prompt *x, int64_t n,
                      const int32_t *times, enum metrics_amount what);
 
+/* Expected value of the best by reward among k of n candidates: all subsets of that size count
+ * alike.  No reward is NaN; ties go to the lower number.  NaN when there are fewer than k. */
+double metrics_best_of_subset(const double *reward, const double *value, int64_t n, int64_t k);
+
 /* Make measured points [n] a curve: by compute, the score never falling. */
 void metrics_curve(struct curve_point *points, int64_t n);
 struct speedup metrics_speedup(const struct curve_point *curve, int64_t n, double score,

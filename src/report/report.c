@@ -132,13 +132,15 @@ int report(const char *const *paths, int n_paths, const struct report_options *o
 {
     struct comparison c;
     struct averages p = {0};
+    struct figures f = {0};
     int rc = comparison_make(&c, paths, n_paths, o->reference_n, e);
     if (rc == 0) {
         averages_make(&p, &c);
         if (o->folder) rc = forms_write(&c, &p, o->folder, e);
-        if (o->folder && rc == 0) rc = figures_write(&c, &p, o->folder, e);
+        if (o->folder && rc == 0) rc = figures_write(&f, &c, &p, o->folder, e);
         if (rc == 0) print(&c, &p, o->json, out);
     }
+    figures_free(&f);
     averages_free(&p);
     comparison_free(&c);
     return rc;

@@ -1,0 +1,118 @@
+/* Improvement score against relative compute, on a logarithmic axis: Best-of-N as a curve over N,
+ * every other method's points with their alpha; bars are the 95 % intervals.  The form of Sun et
+ * al. 2024, arXiv:2410.20290, figure 3. */
+#include "report/figures/figure.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_drawn(const struct average *x)
+{
+    return isfinite(x->score) && x->relative_compute > 0 && isfinite(x->score_interval.low) &&
+           isfinite(x->compute_interval.low);
+}
+
+/* Points of one look: a method, and an N but for Best-of-N, whose points are N. */
+static bool same_series(const struct source *a, const struct source *b)
+{
+    if (a->method != b->method || a->compat != b->compat || a->is_static != b->is_static ||
+        a->scores_on_the_way != b->scores_on_the_way)
+        return false;
+    return a->method == METHOD_BEST_OF_N || (a->n == b->n && strcmp(a->rounds, b->rounds) == 0);
+}
+
+static bool begins_series(const struct figure_scene *s, int at)
+{
+    for (int i = 0; i < at; i++)
+        if (is_drawn(&s->a->items[i]) && same_series(figure_source(s, i), figure_source(s, at)))
+            return false;
+    return is_drawn(&s->a->items[at]);
+}
+
+/* x, y, x's limits, y's limits, label: "120" or "0.5". */
+static void put_series(FILE *f, const struct figure_scene *s, int at, int number)
+{
+    fprintf(f, "$series%d << END\n", number);
+    for (int i = at; i < s->a->n; i++) {
+        const struct average *x = &s->a->items[i];
+        const struct source *source = figure_source(s, i);
+        char label[CELL];
+        if (!is_drawn(x) || !same_series(figure_source(s, at), source)) continue;
+        if (source->method == METHOD_BEST_OF_N)
+            cell_n(label, source->n);
+        else
+            cell_number(label, "%g", source->alpha);
+        fprintf(f, "%.9g %.9g %.9g %.9g %.9g %.9g %s\n", x->relative_compute, x->score,
+                x->compute_interval.low, x->compute_interval.high, x->score_interval.low,
+                x->score_interval.high, label);
+    }
+    fputs("END\n", f);
+}
+
+static void put_title(FILE *f, const struct source *s)
+{
+    char method[CELL], n[CELL], title[FIGURE_LABEL];
+    cell_method(method, s);
+    if (s->method == METHOD_BEST_OF_N)
+        snprintf(title, sizeof title, "%s%s, by N", method,
+                 s->scores_on_the_way ? ", score_at" : "");
+    else
+        snprintf(title, sizeof title, "%s, N %s, rounds %.40s, by alpha", method, cell_n(n, s->n),
+                 s->rounds);
+    fputs("title ", f);
+    figure_put_quoted(f, title);
+}
+
+/* Neighbours have theirs on different sides: points of near cost and score are common. */
+static void put_labels(FILE *f, int n)
+{
+    static const char *const offsets[] = {"1.2,0.8", "1.4,-0.8", "-1.4,0.8"};
+    for (int i = 0; i < 3; i++)
+        fprintf(f, ", \\\n     $series%d every 3::%d using 1:2:7 with labels offset %s notitle", n,
+                i, offsets[i]);
+}
+
+static bool write_improvement(const void *state, const struct figure_scene *s, FILE *f,
+                              struct figure_words *w)
+{
+    (void)state;
+    int n = 0, drawn = 0;
+    for (int i = 0; i < s->a->n; i++) drawn += is_drawn(&s->a->items[i]);
+    if (drawn == 0) {
+        strcpy(w->why, "no Best-of-N file with all its candidates is there to hold others against");
+        return false;
+    }
+    fputs("set logscale x 2\nset autoscale xfix\n"
+          "set offsets graph 0.05, graph 0.08, graph 0.05, graph 0.08\n",
+          f);
+    fprintf(f, "set xlabel \"relative compute (Best-of-%lld = 1)\"\n",
+            (long long)s->c->reference_n);
+    fprintf(f, "set ylabel \"improvement score (Best-of-%lld = 100)\"\n",
+            (long long)s->c->reference_n);
+    for (int i = 0; i < s->a->n; i++)
+        if (begins_series(s, i)) put_series(f, s, i, ++n);
+    n = 0;
+    for (int i = 0; i < s->a->n; i++) {
+        if (!begins_series(s, i)) continue;
+        bool curve = figure_source(s, i)->method == METHOD_BEST_OF_N;
+        n++;
+        fprintf(f, "%s $series%d using 1:2:3:4:5:6 with xyerrorbars linetype %d pointtype %d ",
+                n == 1 ? "plot" : ", \\\n    ", n, n, curve ? 7 : 5);
+        put_title(f, figure_source(s, i));
+        if (curve)
+            fprintf(f, ", \\\n     $series%d using 1:2 with lines linetype %d notitle", n, n);
+        put_labels(f, n);
+    }
+    fputc('\n', f);
+    snprintf(w->caption, sizeof w->caption,
+             "Improvement score against relative compute; bars are 95 %% intervals over the "
+             "prompts.  Best-of-N is labelled by N, Speculative Rejection by alpha: the further up "
+             "and to the left, the better.");
+    return true;
+}
+
+const struct figure_kind figure_improvement = {
+    .name = "improvement",
+    .title = "Improvement score against relative compute",
+    .write = write_improvement,
+};
