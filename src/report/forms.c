@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "report/export_write.h"
 #include "report/output.h"
+#include "report/rows.h"
 #include "report/table.h"
-#include "trace/place.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,37 +41,44 @@ static void put_speedup(json_t *o, const char *key, struct speedup s)
     put(o, name, json_string(kinds[s.kind]));
 }
 
-/* The seeds of its files, "0 1 2". */
+static bool rejects(const struct source *s)
+{
+    return s->method == METHOD_SPECULATIVE_REJECTION;
+}
+
+/* Appends a seed to "0 1". */
+static void add_seed(char **text, uint64_t seed)
+{
+    char *longer = mem_printf("%s%s%llu", *text, (*text)[0] ? " " : "", (unsigned long long)seed);
+    free(*text);
+    *text = longer;
+}
+
+/* The seeds of its files, "0 1 2".  Caller frees. */
 static char *seeds_text(const struct comparison *c, const struct average *p)
 {
     char *text = mem_strdup("");
-    for (int f = p->first; f < p->first + p->n_files; f++) {
-        char *longer =
-            mem_printf("%s%s%llu", text, text[0] ? " " : "", (unsigned long long)c->files[f].seed);
-        free(text);
-        text = longer;
-    }
+    for (int f = p->first; f < p->first + p->n_files; f++) add_seed(&text, c->files[f].seed);
     return text;
 }
 
-static void put_what(json_t *o, const struct comparison *c, const struct average *p)
+static void put_what(json_t *o, const struct source *s)
 {
-    const struct source *s = &c->files[p->first];
-    bool rejects = s->method == METHOD_SPECULATIVE_REJECTION;
-    char method[CELL], *seeds = seeds_text(c, p);
+    char method[CELL];
     put(o, "method", json_string(cell_method(method, s)));
     put(o, "n", s->n ? json_integer(s->n) : json_null());
-    put(o, "alpha", rejects ? json_finite(s->alpha) : json_null());
-    put(o, "rounds", rejects ? json_string(s->rounds) : json_null());
-    put(o, "seeds", json_string(seeds));
-    put(o, "prompts", json_integer(c->n_prompts));
-    free(seeds);
+    put(o, "alpha", rejects(s) ? json_finite(s->alpha) : json_null());
+    put(o, "rounds", rejects(s) ? json_string(s->rounds) : json_null());
 }
 
 json_t *forms_point(const struct comparison *c, const struct average *p)
 {
     json_t *o = json_object();
-    put_what(o, c, p);
+    char *seeds = seeds_text(c, p);
+    put_what(o, &c->files[p->first]);
+    put(o, "seeds", json_string(seeds));
+    put(o, "prompts", json_integer(c->n_prompts));
+    free(seeds);
     put_number(o, "best_reward", p->best_reward);
     put_number(o, "improvement_score", p->score);
     put_interval(o, "improvement_score", p->score_interval);
@@ -93,68 +100,76 @@ json_t *forms_point(const struct comparison *c, const struct average *p)
     return o;
 }
 
+/* ---- missing points ---- */
+
+static bool is_of_point(const struct comparison *c, const struct missing_point *m,
+                        const struct source *s)
+{
+    const struct source *like = &c->files[m->like];
+    return like->method == s->method && like->compat == s->compat &&
+           like->is_static == s->is_static && m->n == s->n && m->alpha == s->alpha &&
+           (!rejects(s) || strcmp(c->files[m->rounds].rounds, s->rounds) == 0);
+}
+
+static bool is_same_point(const struct comparison *c, const struct missing_point *a,
+                          const struct missing_point *b)
+{
+    struct source s = c->files[b->like];
+    s.n = b->n;
+    s.alpha = b->alpha;
+    s.rounds = c->files[b->rounds].rounds;
+    return is_of_point(c, a, &s);
+}
+
+/* The seeds that a point of the table lacks. */
+static void put_missing_seeds(json_t *o, const struct comparison *c, const struct averages *p,
+                              const struct source *s)
+{
+    char *seeds = mem_strdup("");
+    for (size_t i = 0; i < p->missing.n; i++)
+        if (is_of_point(c, &p->missing.items[i], s)) add_seed(&seeds, p->missing.items[i].seed);
+    put(o, "missing_seeds", json_string(seeds));
+    free(seeds);
+}
+
+/* A row for what is missing with all its seeds; NULL when another row tells of it. */
+static json_t *missing_row(const struct comparison *c, const struct averages *p, size_t at)
+{
+    const struct missing_point *m = &p->missing.items[at];
+    for (int i = 0; i < p->n; i++)
+        if (is_of_point(c, m, &c->files[p->items[i].first])) return NULL;
+    for (size_t i = 0; i < at; i++)
+        if (is_same_point(c, &p->missing.items[i], m)) return NULL;
+    struct source s = c->files[m->like];
+    s.n = m->n;
+    s.alpha = m->alpha;
+    s.rounds = c->files[m->rounds].rounds;
+    json_t *o = json_object(), *columns = forms_point(c, &p->items[0]);
+    const char *key;
+    json_t *value;
+    json_object_foreach(columns, key, value) put(o, key, json_null());
+    json_decref(columns);
+    put_what(o, &s);
+    put_missing_seeds(o, c, p, &s);
+    return o;
+}
+
 static int write_csv(const struct comparison *c, const struct averages *p, const char *path,
                      struct err *e)
 {
     struct export_writer *w = export_begin(path, NULL, EXPORT_CSV, e);
     if (!w) return -1;
     int rc = 0;
-    for (int i = 0; i < p->n && rc == 0; i++) rc = export_write(w, forms_point(c, &p->items[i]), e);
+    for (int i = 0; i < p->n && rc == 0; i++) {
+        json_t *row = forms_point(c, &p->items[i]);
+        put_missing_seeds(row, c, p, &c->files[p->items[i].first]);
+        rc = export_write(w, row, e);
+    }
+    for (size_t i = 0; i < p->missing.n && rc == 0; i++) {
+        json_t *row = missing_row(c, p, i);
+        if (row) rc = export_write(w, row, e);
+    }
     return export_end(w, rc, e);
-}
-
-/* ---- rows for people ---- */
-
-enum column {
-    COLUMN_METHOD,
-    COLUMN_N,
-    COLUMN_ALPHA,
-    COLUMN_ROUNDS,
-    COLUMN_SEEDS,
-    COLUMN_REWARD,
-    COLUMN_SCORE,
-    COLUMN_KEPT,
-    COLUMN_WINNERS,
-    COLUMN_COMPUTE,
-    COLUMN_SPEEDUP,
-    COLUMNS
-};
-static const char *const column_names[COLUMNS] = {
-    "method",      "N",          "alpha",   "rounds",           "seeds",  "best reward",
-    "improvement", "share kept", "winners", "relative compute", "speedup"};
-
-struct row {
-    char cell[COLUMNS][2 * CELL + 4];
-};
-
-/* "12.3 (11.0 to 13.0)" */
-static void with_interval(char out[2 * CELL + 4], const char *value, const char *interval)
-{
-    snprintf(out, 2 * CELL + 4, interval[0] ? "%s (%s)" : "%s%s", value, interval);
-}
-
-static struct row make_row(const struct comparison *c, const struct average *p)
-{
-    const struct source *s = &c->files[p->first];
-    bool rejects = s->method == METHOD_SPECULATIVE_REJECTION;
-    struct row r;
-    char a[CELL], b[CELL];
-    cell_method(r.cell[COLUMN_METHOD], s);
-    cell_n(r.cell[COLUMN_N], s->n);
-    cell_number(r.cell[COLUMN_ALPHA], "%g", rejects ? s->alpha : NAN);
-    snprintf(r.cell[COLUMN_ROUNDS], sizeof r.cell[0], "%s", rejects ? s->rounds : "-");
-    snprintf(r.cell[COLUMN_SEEDS], sizeof r.cell[0], "%d", p->n_files);
-    cell_number(r.cell[COLUMN_REWARD], "%.4f", p->best_reward);
-    with_interval(r.cell[COLUMN_SCORE], cell_number(a, "%.1f", p->score),
-                  cell_interval(b, "%.1f", p->score_interval, 1));
-    with_interval(r.cell[COLUMN_KEPT], cell_percent(a, p->kept),
-                  cell_interval(b, "%.1f", p->kept_interval, 100));
-    cell_percent(r.cell[COLUMN_WINNERS], p->survival);
-    with_interval(r.cell[COLUMN_COMPUTE], cell_number(a, "%.3g", p->relative_compute),
-                  cell_interval(b, "%.3g", p->compute_interval, 1));
-    with_interval(r.cell[COLUMN_SPEEDUP], cell_speedup(a, p->speedup),
-                  cell_speedup_interval(b, p->speedup_low, p->speedup_high));
-    return r;
 }
 
 /* ---- Markdown ---- */
@@ -170,13 +185,13 @@ static void put_md(FILE *f, const char *s)
 
 static void write_md_table(FILE *f, const struct comparison *c, const struct averages *p)
 {
-    for (int k = 0; k < COLUMNS; k++) fprintf(f, "| %s ", column_names[k]);
+    for (int k = 0; k < ROW_COLUMNS; k++) fprintf(f, "| %s ", row_names[k]);
     fputs("|\n", f);
-    for (int k = 0; k < COLUMNS; k++) fputs(k == COLUMN_METHOD ? "|---" : "|---:", f);
+    for (int k = 0; k < ROW_COLUMNS; k++) fputs(k == ROW_METHOD ? "|---" : "|---:", f);
     fputs("|\n", f);
     for (int i = 0; i < p->n; i++) {
-        struct row r = make_row(c, &p->items[i]);
-        for (int k = 0; k < COLUMNS; k++) {
+        struct row r = row_of(c, &p->items[i]);
+        for (int k = 0; k < ROW_COLUMNS; k++) {
             fputs("| ", f);
             put_md(f, r.cell[k]);
             fputc(' ', f);
@@ -185,7 +200,23 @@ static void write_md_table(FILE *f, const struct comparison *c, const struct ave
     }
 }
 
-static void write_md(FILE *f, const struct comparison *c, const struct averages *p)
+static void write_md_figures(FILE *f, const struct figures *all)
+{
+    fputs("\n## Figures\n\n", f);
+    if (all->no_gnuplot)
+        fputs("Not drawn, for want of gnuplot; their scripts are beside this.\n\n", f);
+    for (int i = 0; i < all->n; i++) {
+        const struct figure_result *x = &all->items[i];
+        if (x->svg) fprintf(f, "![%s](%s.svg)\n\n", x->title, x->name);
+        fprintf(f, "%s: ", x->title);
+        put_md(f, x->why ? "not drawn: " : x->caption);
+        if (x->why) put_md(f, x->why);
+        fputs("\n\n", f);
+    }
+}
+
+static void write_md(FILE *f, const struct comparison *c, const struct averages *p,
+                     const struct figures *figures)
 {
     fputs("# Report\n\n```\n", f);
     table_head(c, f);
@@ -195,14 +226,16 @@ static void write_md(FILE *f, const struct comparison *c, const struct averages 
             "\nOne row per point: means over its seeds; in brackets, 95 %% intervals from %d "
             "resamples of the prompts.\n",
             COMPARE_RESAMPLES);
-    if (p->missing.n > 0) fputs("\n## Missing points\n\n", f);
+    fputs(p->missing.n > 0 ? "\n## Missing points\n\n" : "\nNo point of the sweep is missing.\n",
+          f);
     for (size_t i = 0; i < p->missing.n; i++) {
         char text[4 * CELL];
         fputs("- ", f);
         put_md(f, averages_missing_text(text, c, &p->missing.items[i]));
         fputc('\n', f);
     }
-    fputs("\n## Files\n\n", f);
+    write_md_figures(f, figures);
+    fputs("## Files\n\n", f);
     for (int i = 0; i < c->n_files; i++) fprintf(f, "%d. `%s`\n", i + 1, c->files[i].path);
     fputs("\n```", f);
     table_notes(c, f);
@@ -231,15 +264,21 @@ static void put_tex(FILE *f, const char *s)
     }
 }
 
-static void write_tex(FILE *f, const struct comparison *c, const struct averages *p)
+static void write_tex(FILE *f, const struct comparison *c, const struct averages *p,
+                      const struct figures *figures)
 {
+    (void)figures;
     fputs("%", f);
-    for (int k = 0; k < COLUMNS; k++) fprintf(f, "%s%s", k ? " & " : " ", column_names[k]);
+    for (int k = 0; k < ROW_COLUMNS; k++) fprintf(f, "%s%s", k ? " & " : " ", row_names[k]);
     fprintf(f, "\n%% in brackets: 95 %% intervals from %d resamples of %lld prompts\n",
             COMPARE_RESAMPLES, (long long)c->n_prompts);
+    for (size_t i = 0; i < p->missing.n; i++) {
+        char text[4 * CELL];
+        fprintf(f, "%% missing: %s\n", averages_missing_text(text, c, &p->missing.items[i]));
+    }
     for (int i = 0; i < p->n; i++) {
-        struct row r = make_row(c, &p->items[i]);
-        for (int k = 0; k < COLUMNS; k++) {
+        struct row r = row_of(c, &p->items[i]);
+        for (int k = 0; k < ROW_COLUMNS; k++) {
             if (k) fputs(" & ", f);
             put_tex(f, r.cell[k]);
         }
@@ -249,25 +288,26 @@ static void write_tex(FILE *f, const struct comparison *c, const struct averages
 
 /* ---- all ---- */
 
-static int write_text(void (*text)(FILE *, const struct comparison *, const struct averages *),
-                      const struct comparison *c, const struct averages *p, const char *path,
-                      struct err *e)
+typedef void text_fn(FILE *f, const struct comparison *c, const struct averages *p,
+                     const struct figures *figures);
+
+static int write_text(text_fn *text, const struct comparison *c, const struct averages *p,
+                      const struct figures *figures, const char *path, struct err *e)
 {
     struct output o;
     TRY(output_begin(&o, path, NULL, e));
-    text(o.file, c, p);
+    text(o.file, c, p, figures);
     return output_end(&o, 0, e);
 }
 
-int forms_write(const struct comparison *c, const struct averages *p, const char *folder,
-                struct err *e)
+int forms_write(const struct comparison *c, const struct averages *p, const struct figures *f,
+                const char *folder, struct err *e)
 {
     char *csv = mem_printf("%s/report.csv", folder), *md = mem_printf("%s/report.md", folder),
          *tex = mem_printf("%s/report.tex", folder);
-    int rc = place_make_folders(csv, e);
-    if (rc == 0) rc = write_csv(c, p, csv, e);
-    if (rc == 0) rc = write_text(write_md, c, p, md, e);
-    if (rc == 0) rc = write_text(write_tex, c, p, tex, e);
+    int rc = write_csv(c, p, csv, e);
+    if (rc == 0) rc = write_text(write_md, c, p, f, md, e);
+    if (rc == 0) rc = write_text(write_tex, c, p, f, tex, e);
     free(csv);
     free(md);
     free(tex);

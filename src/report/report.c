@@ -1,13 +1,16 @@
 #include "report/report.h"
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "report/cells.h"
-#include "report/compare.h"
-#include "report/figures.h"
 #include "report/forms.h"
+#include "report/page.h"
+#include "report/print.h"
 #include "report/table.h"
+#include "trace/place.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static const char *const amount_names[METRICS_AMOUNTS] = {
     "wall_s", "compute_s", "tokens_generated", "tokens_scored", "flops", "bytes"};
@@ -115,16 +118,73 @@ json_t *report_json(const struct comparison *c, const struct averages *p)
     return o;
 }
 
-static void print(const struct comparison *c, const struct averages *p, bool json, FILE *out)
+/* ---- what was written ---- */
+
+static json_t *figures_json(const struct figures *f)
 {
-    if (!json) {
+    json_t *list = json_array();
+    for (int i = 0; i < f->n; i++) {
+        const struct figure_result *x = &f->items[i];
+        const char *why = x->why ? x->why : f->no_gnuplot;
+        json_t *one = json_object();
+        put(one, "name", json_string(x->name));
+        put(one, "drawn", json_boolean(x->svg != NULL));
+        put(one, "why_not", !x->svg && why ? json_string(why) : json_null());
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static void print_written(const struct figures *f, const char *folder, FILE *out)
+{
+    fputc('\n', out);
+    print_field(out, "written", "%s/report.html, and .csv, .md, .tex and figures beside it",
+                folder);
+    if (f->no_gnuplot)
+        print_field(out, "figures",
+                    "their scripts alone: %s; install gnuplot (gnuplot-nox) and report again",
+                    f->no_gnuplot);
+    for (int i = 0; i < f->n; i++) {
+        const struct figure_result *x = &f->items[i];
+        if (x->why) print_field(out, "not drawn", "%s: %s", x->name, x->why);
+    }
+}
+
+static void print(const struct comparison *c, const struct averages *p, const struct figures *f,
+                  const struct report_options *o, FILE *out)
+{
+    if (!o->json) {
         table_print(c, p, out);
+        if (o->folder) print_written(f, o->folder, out);
         return;
     }
     json_t *j = report_json(c, p);
+    if (o->folder) put(j, "figures", figures_json(f));
     json_dumpf(j, out, JSON_INDENT(2));
     fputc('\n', out);
     json_decref(j);
+}
+
+static int write_page(const struct comparison *c, const struct averages *p, const struct figures *f,
+                      const struct report_options *o, struct err *e)
+{
+    struct facts *facts = facts_read(c, e);
+    if (!facts) return -1;
+    struct page page = {c, p, f, facts, o->command};
+    int rc = page_write(&page, o->folder, e);
+    facts_free(facts, c->n_files);
+    return rc;
+}
+
+static int write_all(const struct comparison *c, const struct averages *p, struct figures *f,
+                     const struct report_options *o, struct err *e)
+{
+    char *inside = mem_printf("%s/report.html", o->folder);
+    int rc = place_make_folders(inside, e);
+    free(inside);
+    if (rc == 0) rc = figures_write(f, c, p, o->folder, e);
+    if (rc == 0) rc = forms_write(c, p, f, o->folder, e);
+    return rc == 0 ? write_page(c, p, f, o, e) : rc;
 }
 
 int report(const char *const *paths, int n_paths, const struct report_options *o, FILE *out,
@@ -136,9 +196,8 @@ int report(const char *const *paths, int n_paths, const struct report_options *o
     int rc = comparison_make(&c, paths, n_paths, o->reference_n, e);
     if (rc == 0) {
         averages_make(&p, &c);
-        if (o->folder) rc = forms_write(&c, &p, o->folder, e);
-        if (o->folder && rc == 0) rc = figures_write(&f, &c, &p, o->folder, e);
-        if (rc == 0) print(&c, &p, o->json, out);
+        if (o->folder) rc = write_all(&c, &p, &f, o, e);
+        if (rc == 0) print(&c, &p, &f, o, out);
     }
     figures_free(&f);
     averages_free(&p);

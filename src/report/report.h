@@ -1,4 +1,5 @@
-/* The verb report: result files side by side, for a person and as files (forms.h). */
+/* The verb report: result files side by side, for a person and as files (forms.h, figures.h,
+ * page.h). */
 #pragma once
 
 #include "base/err.h"
@@ -10,7 +11,8 @@
 
 struct report_options {
     bool json;
-    const char *folder;  /* for forms.h's and figures.h's files; NULL: none */
+    const char *folder;  /* for forms.h's, figures.h's and page.h's files; NULL: none */
+    const char *command; /* the command line, for the page; NULL: not told */
     int64_t reference_n; /* N of the Best-of-N file that has score 100; 0: 120, else the largest */
 };
 

@@ -2,12 +2,10 @@
 
 #include "report/cells.h"
 #include "report/print.h"
+#include "report/words.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
-
-#define MAX_NAMED 5 /* prompts that are left out, points that are missing; --json has them all */
 
 /* ---- the three parts ---- */
 
@@ -90,31 +88,14 @@ static void print_points(const struct averages *p, FILE *out)
 
 /* ---- words ---- */
 
-static const char *key(const struct comparison *c, const char *name)
+static void print_word(void *out, const char *label, const char *text)
 {
-    const struct entry *x = entries_find(&c->files[0].keys, name);
-    return x ? x->text : "?";
+    print_field(out, label, "%s", text);
 }
 
 void table_head(const struct comparison *c, FILE *out)
 {
-    print_field(out, "generator", "%s", key(c, "generator.id"));
-    print_field(out, "reward model", "%s", key(c, "reward.id"));
-    print_field(out, "dataset", "%s", key(c, "dataset.id"));
-    if (c->reference_n)
-        print_field(out, "reference", "Best-of-%lld", (long long)c->reference_n);
-    else
-        print_field(out, "reference",
-                    "none: no Best-of-N file is among these, so nothing can be held against it");
-    print_field(out, "prompts", "%lld compared, %zu left out", (long long)c->n_prompts,
-                c->left_out.n);
-    for (size_t i = 0; i < c->left_out.n && i < MAX_NAMED; i++) {
-        const struct left_out *l = &c->left_out.items[i];
-        print_field(out, "", "prompt %lld: file %d, %s", (long long)l->prompt_index, l->file + 1,
-                    l->why);
-    }
-    if (c->left_out.n > MAX_NAMED)
-        print_field(out, "", "and %zu more (--json names all)", c->left_out.n - MAX_NAMED);
+    words_head(c, print_word, out);
 }
 
 static void print_missing(const struct comparison *c, const struct averages *p, FILE *out)
@@ -122,124 +103,37 @@ static void print_missing(const struct comparison *c, const struct averages *p, 
     if (p->missing.n > 0)
         print_field(out, "missing points", "%zu of the product of N, alpha, rounds and seeds",
                     p->missing.n);
-    for (size_t i = 0; i < p->missing.n && i < MAX_NAMED; i++) {
+    for (size_t i = 0; i < p->missing.n && i < WORDS_MAX_NAMED; i++) {
         char text[4 * CELL];
         print_field(out, "", "%s", averages_missing_text(text, c, &p->missing.items[i]));
     }
-    if (p->missing.n > MAX_NAMED)
-        print_field(out, "", "and %zu more (--json and -o name all)", p->missing.n - MAX_NAMED);
+    if (p->missing.n > WORDS_MAX_NAMED)
+        print_field(out, "", "and %zu more (--json and -o name all)",
+                    p->missing.n - WORDS_MAX_NAMED);
 }
 
-/* What a careful reader must know before believing a row. */
-struct notes {
+/* An empty line before the first. */
+struct noted {
     FILE *out;
     int n;
 };
 
-static void note(struct notes *to, int file, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void note(struct notes *to, int file, const char *fmt, ...)
+static void print_note(void *noted, const char *label, const char *text)
 {
-    char label[24], text[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    struct noted *to = noted;
     if (to->n++ == 0) fputc('\n', to->out);
-    snprintf(label, sizeof label, "file %d", file + 1);
     print_field(to->out, label, "%s", text);
-}
-
-static void note_baselines(const struct comparison *c, int file, struct notes *to)
-{
-    const struct source *s = &c->files[file];
-    const struct compare_row *r = &c->rows[file];
-    if (r->reference >= 0 && c->files[r->reference].seed != s->seed)
-        note(to, file, "no Best-of-%lld with its seed: held against file %d, seed %llu",
-             (long long)c->reference_n, r->reference + 1,
-             (unsigned long long)c->files[r->reference].seed);
-    if (r->partner < 0)
-        note(to, file, "no Best-of-N file has its N and seed: what is held against one shows -");
-    else if (!r->is_paired)
-        note(to, file,
-             "unpaired: its arithmetic is not that of file %d (other fingerprint, or not "
-             "reproducible), so equal candidate numbers are not the same candidates",
-             r->partner + 1);
-}
-
-/* Points that a table calls the same are not one. */
-static void note_difference(const struct comparison *c, int file, struct notes *to)
-{
-    for (int other = 0; other < file; other++) {
-        const struct entry *one = averages_differ(c, other, file);
-        if (!one) continue;
-        const struct entry *mine = entries_find(&c->files[file].keys, one->key);
-        note(to, file, "not the same point as file %d: %s is '%.80s' there, '%.80s' here",
-             other + 1, one->key, one->text, mine ? mine->text : "");
-        return;
-    }
-}
-
-static void note_file(const struct comparison *c, int file, struct notes *to)
-{
-    const struct source *s = &c->files[file];
-    const struct compare_row *r = &c->rows[file];
-    note_difference(c, file, to);
-    note_baselines(c, file, to);
-    if (s->only_answers && (r->reference == file || r->partner == file))
-        note(to, file,
-             "only its answers were recorded (record.candidates: best), so scores and shares "
-             "against it cannot be formed");
-    else if (r->without_spread && r->reference == file)
-        note(to, file,
-             "on %lld prompts all its candidates got the same reward: improvement scores against "
-             "it leave them out",
-             (long long)r->without_spread);
-    if (s->scores_on_the_way)
-        note(to, file,
-             "its times include scoring on the way (score_at), which Best-of-N does not need");
-    if (r->reference >= 0 && strcmp(s->machine, c->files[r->reference].machine) != 0)
-        note(to, file, "its times are from another set-up than those of file %d: %s, against %s",
-             r->reference + 1, s->machine, c->files[r->reference].machine);
 }
 
 void table_notes(const struct comparison *c, FILE *out)
 {
-    struct notes notes = {.out = out};
-    for (int f = 0; f < c->n_files; f++) note_file(c, f, &notes);
+    struct noted noted = {.out = out};
+    words_notes(c, print_note, &noted);
 }
 
 void table_legend(const struct comparison *c, FILE *out)
 {
-    print_field(out, "best reward", "mean over the prompts of the answer's reward");
-    print_field(out, "improvement",
-                "improvement score: 100 is Best-of-%lld, 0 its worst candidate; mean over prompts "
-                "of the distance to its best, in units of its best minus its worst",
-                (long long)(c->reference_n ? c->reference_n : COMPARE_REFERENCE_N));
-    print_field(out, "share kept",
-                "of what Best-of-N of the same N and seed gains over a single sample (the mean of "
-                "its candidates), the part that this file's answers have");
-    print_field(out, "(95 %)", "interval from %d resamples of the prompts", COMPARE_RESAMPLES);
-    print_field(out, "winners",
-                "share of prompts on which the winner of Best-of-N survived all "
-                "rounds to its end");
-    print_field(out, "regret", "mean reward of those winners minus that of the answers");
-    print_field(out, "rounds", "rounds made per prompt (above: when they were to be made)");
-    print_field(out, "generated", "tokens over the compared prompts; scored: by the reward model");
-    print_field(out, "of BoN",
-                "the same as a share of the Best-of-N file's of the same N and seed");
-    print_field(out, "time", "from start to end of each prompt, summed; loading apart");
-    print_field(out, "compute",
-                "that time x ranks at work on the prompt, relative to the "
-                "reference's (relative GPU compute)");
-    print_field(out, "speedup",
-                "what Best-of-N costs to reach the same score, over what this cost; along the "
-                "measured Best-of-N files.  >=: no Best-of-N here reached the score.  <=: even the "
-                "cheapest here exceeds it");
-    print_field(out, "files, seeds",
-                "last part: files that differ in their seed alone are one point; means over them");
-    print_field(out, "rank-hours", "of the whole file, all prompts, loading and idling included");
+    words_legend(c, print_word, out);
 }
 
 void table_print(const struct comparison *c, const struct averages *p, FILE *out)

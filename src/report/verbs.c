@@ -70,9 +70,10 @@ int verb_export(const struct options *o, const char *command, struct comm *world
 
 int verb_report(const struct options *o, const char *command, struct comm *world, struct err *e)
 {
-    (void)command;
-    struct report_options ro = {
-        .json = o->json, .folder = o->output, .reference_n = o->reference < 0 ? 0 : o->reference};
+    struct report_options ro = {.json = o->json,
+                                .folder = o->output,
+                                .command = command,
+                                .reference_n = o->reference < 0 ? 0 : o->reference};
     if (o->n_files == 0 || o->reference == 0) {
         log0(LOG_ERROR, o->n_files ? "--reference needs the N of a Best-of-N file"
                                    : "report needs result files; specrej --help");

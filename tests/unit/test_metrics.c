@@ -257,6 +257,39 @@ static void test_interval_of_a_mean(void **state)
     free(ref);
 }
 
+/* Mean over all subsets of k of n of the best one's value, the lower number where rewards tie. */
+static double over_subsets(const double *reward, const double *value, int n, int k)
+{
+    double sum = 0, count = 0;
+    for (unsigned set = 0; set < 1u << n; set++) {
+        int best = -1, size = 0;
+        for (int i = 0; i < n; i++) {
+            if (!(set >> i & 1)) continue;
+            size++;
+            if (best < 0 || reward[i] > reward[best]) best = i;
+        }
+        if (size != k) continue;
+        sum += value[best];
+        count++;
+    }
+    return sum / count;
+}
+
+static void test_best_of_subset(void **state)
+{
+    (void)state;
+    static const double reward[] = {1, 3, 2, 3, -4, 0, 2.5}, value[] = {5, 1, 4, 2, 9, -3, 8};
+    near(metrics_best_of_subset(reward, value, 7, 1), 26.0 / 7); /* the mean */
+    near(metrics_best_of_subset(reward, value, 7, 7), 1);        /* of two best the first */
+    near(metrics_best_of_subset(reward, reward, 3, 2), 8.0 / 3); /* (3 + 2 + 3) / 3 */
+    for (int n = 1; n <= 7; n++)
+        for (int k = 1; k <= n; k++)
+            near(metrics_best_of_subset(reward, value, n, k), over_subsets(reward, value, n, k));
+    is_nan(metrics_best_of_subset(reward, value, 3, 4));
+    is_nan(metrics_best_of_subset(reward, value, 3, 0));
+    is_nan(metrics_best_of_subset(reward, value, 0, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_interval),
         cmocka_unit_test(test_resample),
         cmocka_unit_test(test_interval_of_a_mean),
+        cmocka_unit_test(test_best_of_subset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -624,7 +624,7 @@ static void test_forms(void **state)
     free(tex);
     char *gp = temp_read(p->folder, "improvement.gp", &n);
     assert_non_null(strstr(gp, "\n1 100 1 1 100 100 4\nEND\n$series2 << END\n0.333333333 87.5 "));
-    assert_non_null(strstr(gp, "title 'speculative_rejection, N 4, rounds memory, by alpha'"));
+    assert_non_null(strstr(gp, "title 'Speculative Rejection, N 4, by alpha'"));
     free(gp);
     if (system("command -v gnuplot >/dev/null") == 0) {
         char *svg = temp_read(p->folder, "improvement.svg", &n);

@@ -42,6 +42,15 @@ static bool rounds_differ(const struct figure_scene *s)
     return false;
 }
 
+char *figure_rounds(char out[CELL], const struct figure_scene *s, int point)
+{
+    const struct source *x = figure_source(s, point);
+    bool shown = figure_rejects(x) && rounds_differ(s);
+    out[0] = 0;
+    if (shown) snprintf(out, CELL, ", %.24s%s", x->rounds, strlen(x->rounds) > 24 ? "..." : "");
+    return out;
+}
+
 /* The file's number where another point reads the same. */
 static bool is_alike(const struct figure_scene *s, int point)
 {
@@ -59,12 +68,11 @@ static bool is_alike(const struct figure_scene *s, int point)
 char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int point)
 {
     const struct source *x = figure_source(s, point);
-    char n[CELL], rest[CELL + 24] = "", number[32] = "";
+    char n[CELL], rest[CELL + 24] = "", rounds[CELL], number[32] = "";
     const char *method = "Best-of-";
     if (figure_rejects(x)) {
         method = x->compat == COMPAT_PAPER_CODE_2024 ? "2024 code, N " : "Rejection, N ";
-        snprintf(rest, sizeof rest, ", alpha %g%s%.40s", x->alpha, rounds_differ(s) ? ", " : "",
-                 rounds_differ(s) ? x->rounds : "");
+        snprintf(rest, sizeof rest, ", alpha %g%s", x->alpha, figure_rounds(rounds, s, point));
     } else if (x->is_static) {
         strcpy(rest, ", static");
     } else if (x->scores_on_the_way) {
@@ -76,16 +84,24 @@ char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int poi
     return out;
 }
 
+void figure_put_key(FILE *f, int n)
+{
+    fprintf(f, "set key bmargin left Left reverse vertical maxrows %d\n", n);
+}
+
 void figure_put_rows(FILE *f, const struct figure_scene *s, const int *points, int n)
 {
     char label[FIGURE_LABEL];
+    size_t longest = 0;
     fputs("set ytics (", f);
     for (int i = 0; i < n; i++) {
         if (i > 0) fputs(", ", f);
         figure_put_quoted(f, figure_label(label, s, points[i]));
         fprintf(f, " %d", i + 1);
+        if (strlen(label) > longest) longest = strlen(label);
     }
-    fprintf(f, ") scale 0\nset yrange [%d.6:0.4]\n", n);
+    /* gnuplot takes all letters for wide ones, and would leave half of the drawing empty */
+    fprintf(f, ") scale 0\nset yrange [%d.6:0.4]\nset lmargin %zu\n", n, longest * 4 / 5 + 3);
 }
 
 int figure_rows_height(int n)

@@ -36,8 +36,8 @@ struct figure_words {
     char why[320];     /* why it cannot be drawn */
     int height;        /* of the drawing, points; FIGURE_WIDTH wide */
 };
-#define FIGURE_WIDTH  640
-#define FIGURE_HEIGHT 440 /* unless the figure says otherwise */
+#define FIGURE_WIDTH  520 /* readable on a phone, too: it is scaled to fit */
+#define FIGURE_HEIGHT 400 /* unless the figure says otherwise */
 
 struct figure_kind {
     const char *name;  /* of its files: improvement.gp */
@@ -59,12 +59,18 @@ extern const struct figure_kind figure_improvement, figure_speedup, figure_sawto
 
 #define FIGURE_LABEL (4 * CELL)
 
-/* The point among the others: "speculative_rejection, N 120, alpha 0.5, rounds memory"; what all
- * points share of N and rounds is left out where `brief`. */
+/* The point among the others, short: "Best-of-120", "Rejection, N 120, alpha 0.5"; with its rounds
+ * where those of the points differ. */
 char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int point);
+
+/* ", every 128" where the points' rounds differ, else "". */
+char *figure_rounds(char out[CELL], const struct figure_scene *s, int point);
 
 /* A text as gnuplot quotes it, in single quotes. */
 void figure_put_quoted(FILE *f, const char *text);
+
+/* The key below the drawing, n titles in one column: gnuplot leaves some out otherwise. */
+void figure_put_key(FILE *f, int n);
 
 /* One row of a drawing with a row per point: its labels, and the height that n rows take. */
 void figure_put_rows(FILE *f, const struct figure_scene *s, const int *points, int n);

@@ -12,13 +12,41 @@ static bool is_drawn(const struct average *x)
            isfinite(x->compute_interval.low);
 }
 
-/* Points of one look: a method, and an N but for Best-of-N, whose points are N. */
+/* Keys in which the points of one curve may differ, or that change nothing for its method. */
+static bool is_free(const struct source *s, const char *key)
+{
+    static const char *const any[] = {"seed", "n", "alpha", "method"},
+                             *const best_of_n[] = {"rounds", "compat"},
+                             *const rejection[] = {"score_at", "batching"},
+                             *const automatic[] = {"n_max", "min_round_tokens"};
+    const char *const *own = figure_rejects(s) ? rejection : best_of_n;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(key, any[i]) == 0) return true;
+    for (int i = 0; i < 2; i++)
+        if (strcmp(key, own[i]) == 0 || (s->n != 0 && strcmp(key, automatic[i]) == 0)) return true;
+    return strncmp(key, "dataset.", 8) == 0; /* all have the same prompts */
+}
+
+/* The key that keeps two points of one method from being of one curve, as `b` has it; NULL: none.
+ */
+static const struct entry *curve_differs(const struct source *a, const struct source *b)
+{
+    for (size_t i = 0; i < b->keys.n; i++) {
+        const struct entry *x = &b->keys.items[i], *y;
+        if (!job_key_is_scientific(x->key) || is_free(b, x->key)) continue;
+        y = entries_find(&a->keys, x->key);
+        if (!y || strcmp(x->text, y->text) != 0) return x;
+    }
+    return NULL;
+}
+
+/* Points of one look: a method, everything but seed and alpha, and an N but for Best-of-N, whose
+ * points are N. */
 static bool same_series(const struct source *a, const struct source *b)
 {
-    if (a->method != b->method || a->compat != b->compat || a->is_static != b->is_static ||
-        a->scores_on_the_way != b->scores_on_the_way)
+    if (a->method != b->method || a->is_replayed != b->is_replayed || curve_differs(a, b))
         return false;
-    return a->method == METHOD_BEST_OF_N || (a->n == b->n && strcmp(a->rounds, b->rounds) == 0);
+    return a->method == METHOD_BEST_OF_N || a->n == b->n;
 }
 
 static bool begins_series(const struct figure_scene *s, int at)
@@ -49,25 +77,52 @@ static void put_series(FILE *f, const struct figure_scene *s, int at, int number
     fputs("END\n", f);
 }
 
-static void put_title(FILE *f, const struct source *s)
+/* What the title need not say again: it is in its other words. */
+static bool is_told(const char *key)
 {
-    char method[CELL], n[CELL], title[FIGURE_LABEL];
-    cell_method(method, s);
-    if (s->method == METHOD_BEST_OF_N)
-        snprintf(title, sizeof title, "%s%s, by N", method,
-                 s->scores_on_the_way ? ", score_at" : "");
+    return strcmp(key, "rounds") == 0 || strcmp(key, "score_at") == 0 ||
+           strcmp(key, "batching") == 0 || strcmp(key, "compat") == 0;
+}
+
+/* ", budget_tokens 4096": what tells the series from another that reads the same. */
+static void put_difference(char out[2 * CELL], const struct figure_scene *s, int point)
+{
+    const struct source *x = figure_source(s, point);
+    out[0] = 0;
+    for (int i = 0; i < s->a->n && !out[0]; i++) {
+        const struct source *y = figure_source(s, i);
+        const struct entry *one = y->method == x->method ? curve_differs(y, x) : NULL;
+        if (one && !is_told(one->key))
+            snprintf(out, 2 * CELL, ", %.30s %.30s", one->key, one->text);
+    }
+}
+
+static void put_title(FILE *f, const struct figure_scene *s, int point)
+{
+    const struct source *x = figure_source(s, point);
+    char n[CELL], rounds[CELL], other[2 * CELL], title[2 * FIGURE_LABEL];
+    const char *replayed = x->is_replayed ? ", replayed" : "";
+    put_difference(other, s, point);
+    if (x->method == METHOD_BEST_OF_N)
+        snprintf(title, sizeof title, "Best-of-N%s%s%s%s, by N", x->is_static ? ", static" : "",
+                 x->scores_on_the_way ? ", score_at" : "", replayed, other);
     else
-        snprintf(title, sizeof title, "%s, N %s, rounds %.40s, by alpha", method, cell_n(n, s->n),
-                 s->rounds);
+        snprintf(title, sizeof title, "%s, N %s%s%s%s, by alpha",
+                 x->compat == COMPAT_PAPER_CODE_2024 ? "2024 code" : "Speculative Rejection",
+                 cell_n(n, x->n), figure_rounds(rounds, s, point), replayed, other);
     fputs("title ", f);
     figure_put_quoted(f, title);
 }
 
 /* Neighbours have theirs on different sides: points of near cost and score are common. */
-static void put_labels(FILE *f, int n)
+static void put_labels(FILE *f, const struct figure_scene *s, int at, int n)
 {
     static const char *const offsets[] = {"1.2,0.8", "1.4,-0.8", "-1.4,0.8"};
-    for (int i = 0; i < 3; i++)
+    int points = 0;
+    for (int i = at; i < s->a->n; i++)
+        points +=
+            is_drawn(&s->a->items[i]) && same_series(figure_source(s, at), figure_source(s, i));
+    for (int i = 0; i < 3 && i < points; i++)
         fprintf(f, ", \\\n     $series%d every 3::%d using 1:2:7 with labels offset %s notitle", n,
                 i, offsets[i]);
 }
@@ -91,6 +146,8 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
             (long long)s->c->reference_n);
     for (int i = 0; i < s->a->n; i++)
         if (begins_series(s, i)) put_series(f, s, i, ++n);
+    figure_put_key(f, n);
+    w->height = FIGURE_HEIGHT + (n > 3 ? 18 * (n - 3) : 0);
     n = 0;
     for (int i = 0; i < s->a->n; i++) {
         if (!begins_series(s, i)) continue;
@@ -98,10 +155,10 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
         n++;
         fprintf(f, "%s $series%d using 1:2:3:4:5:6 with xyerrorbars linetype %d pointtype %d ",
                 n == 1 ? "plot" : ", \\\n    ", n, n, curve ? 7 : 5);
-        put_title(f, figure_source(s, i));
+        put_title(f, s, i);
         if (curve)
             fprintf(f, ", \\\n     $series%d using 1:2 with lines linetype %d notitle", n, n);
-        put_labels(f, n);
+        put_labels(f, s, i, n);
     }
     fputc('\n', f);
     snprintf(w->caption, sizeof w->caption,

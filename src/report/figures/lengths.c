@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_POINTS 4
+#define PANEL      190  /* height of a plot with its axis */
 #define MAX_MARKS  2000 /* per point */
 
 struct mark {
@@ -117,17 +118,21 @@ static bool write_lengths(const void *state, const struct figure_scene *s, FILE 
         strcpy(w->why, "no file holds measured times and its answers' lengths");
         return false;
     }
-    fprintf(f, "set logscale y 2\nset autoscale yfix\nset offsets graph 0.04, graph 0.04, graph "
-               "0.08, graph 0.08\nset "
-               "ylabel \"rank-seconds per prompt\"\n"
-               "set multiplot\nunset key\nset lmargin 10\nset size 1,0.44\nset origin 0,0.56\n"
-               "set xlabel \"prompt tokens\"\n");
+    w->height = 2 * PANEL + 24 * x->n_points;
+    double top = (double)PANEL / w->height;
+    fputs("set logscale y 2\nset autoscale yfix\nset ylabel \"rank-seconds\"\n"
+          "set offsets graph 0.04, graph 0.04, graph 0.08, graph 0.08\n"
+          "set multiplot\nunset key\nset lmargin 10\nset xlabel \"prompt tokens\"\n",
+          f);
+    fprintf(f, "set size 1,%.3f\nset origin 0,%.3f\n", top, 1 - top);
     put_plot(f, s, x, 1, false);
-    fprintf(f, "set size 1,0.56\nset origin 0,0\nset key below left Left reverse maxcols 1\n"
-               "set xlabel \"answer tokens\"\n");
+    fprintf(f,
+            "set size 1,%.3f\nset origin 0,0\n"
+            "set xlabel \"answer tokens\"\n",
+            1 - top);
+    figure_put_key(f, x->n_points);
     put_plot(f, s, x, 2, true);
     fputs("unset multiplot\n", f);
-    w->height = 480 + 22 * x->n_points;
     snprintf(w->caption, sizeof w->caption,
              "Compute of each prompt (time x ranks that worked on it) against the tokens of its "
              "prompt and of the answer that was chosen; means over the seeds.%s",

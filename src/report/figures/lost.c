@@ -11,6 +11,7 @@
 
 #define MAX_SERIES  6
 #define LENGTH_BINS 12
+#define PANEL       190 /* height of a plot with its axis */
 
 struct loss {
     int point, round;
@@ -138,7 +139,7 @@ static int choose_points(const struct figure_scene *s, const struct lost *x, int
 }
 
 static void put_script(FILE *f, const struct figure_scene *s, const struct lost *x,
-                       const int *points, int n)
+                       const int *points, int n, double top)
 {
     int64_t rounds = 1, longest = 1;
     for (size_t i = 0; i < x->losses.n; i++) {
@@ -148,17 +149,19 @@ static void put_script(FILE *f, const struct figure_scene *s, const struct lost 
     int64_t wide = (longest / LENGTH_BINS / 16 + 1) * 16;
     put_bins(f, x, points, n, rounds, 0);
     put_bins(f, x, points, n, longest / wide + 1, wide);
-    fputs("set style data histograms\nset style histogram clustered gap 1\n"
-          "set style fill solid 1 noborder\nset yrange [0:*]\nset offsets 0, 0, graph 0.08, 0\nset "
-          "lmargin 9\n"
-          "set multiplot\nset size 1,0.4\nset origin 0,0.6\nunset key\n"
-          "set ylabel \"% of winners\"\nset xlabel \"cut in round\"\n",
-          f);
+    fprintf(f,
+            "set style data histograms\nset style histogram clustered gap 1\n"
+            "set style fill solid 1 noborder\nset yrange [0:*]\nset lmargin 9\n"
+            "set offsets 0, 0, graph 0.08, 0\nset multiplot\nset size 1,%.3f\n"
+            "set origin 0,%.3f\nunset key\nset ylabel \"%% of winners\"\n"
+            "set xlabel \"cut in round\"\n",
+            top, 1 - top);
     put_plot(f, s, x, "$rounds", points, n, false);
     fprintf(f,
-            "set size 1,0.6\nset origin 0,0\nset key below left Left reverse maxcols 1\n"
+            "set size 1,%.3f\nset origin 0,0\n"
             "set xlabel \"cut at this many tokens, or up to %lld more\"\n",
-            (long long)wide - 1);
+            1 - top, (long long)wide - 1);
+    figure_put_key(f, n);
     put_plot(f, s, x, "$lengths", points, n, true);
     fputs("unset multiplot\n", f);
 }
@@ -172,8 +175,8 @@ static bool write_lost(const void *state, const struct figure_scene *s, FILE *f,
     for (int i = 0; i < s->a->n; i++) all += x->prompts[i] > 0, unknown += x->unknown[i];
     n = choose_points(s, x, points);
     if (n > 0) {
-        put_script(f, s, x, points, n);
-        w->height = 460 + 22 * n;
+        w->height = 2 * PANEL + 24 * n;
+        put_script(f, s, x, points, n, (double)PANEL / w->height);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
             "Winners of Best-of-N (same N and seed, paired) that Speculative Rejection cut, in per "

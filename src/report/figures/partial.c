@@ -289,7 +289,7 @@ static bool write_partial(const void *state, const struct figure_scene *s, FILE 
     put_plots(f, scatter);
     char label[FIGURE_LABEL];
     put_caption(w, figure_label(label, s, x->point), scatter, &means[at], &means[n + at]);
-    w->height = 640;
+    w->height = 560;
     free(means);
     return true;
 }

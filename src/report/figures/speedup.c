@@ -20,34 +20,81 @@ static bool is_open(const struct speedup *x)
     return x->kind == SPEEDUP_AT_LEAST || x->kind == SPEEDUP_AT_MOST;
 }
 
-/* Speedup, its interval, row; then the bounds: where from, which way (1: up, -1: down), row. */
-static void put_data(FILE *f, const struct figure_scene *s, const int *points, int n)
+/* Rows of a data block that have something in it. */
+struct blocks {
+    int measured, bounds, open_ends;
+};
+
+/* Speedup, its interval, row. */
+static void put_measured(FILE *f, struct blocks *n_of, const struct average *x, int row)
 {
-    fputs("$measured << END\n", f);
-    for (int i = 0; i < n; i++) {
-        const struct average *x = &s->a->items[points[i]];
-        if (is_open(&x->speedup)) continue;
-        bool known = isfinite(x->speedup_low.value) && isfinite(x->speedup_high.value);
-        fprintf(f, "%.6g %.6g %.6g %d\n", x->speedup.value,
-                known ? x->speedup_low.value : x->speedup.value,
-                known ? x->speedup_high.value : x->speedup.value, i + 1);
+    if (is_open(&x->speedup)) return;
+    bool known = isfinite(x->speedup_low.value) && isfinite(x->speedup_high.value);
+    fprintf(f, "%.6g %.6g %.6g %d\n", x->speedup.value,
+            known ? x->speedup_low.value : x->speedup.value,
+            known ? x->speedup_high.value : x->speedup.value, row);
+    n_of->measured++;
+}
+
+/* A bound: where from, which way (1: up, -1: down), row. */
+static void put_bound(FILE *f, struct blocks *n_of, const struct average *x, int row)
+{
+    if (!is_open(&x->speedup)) return;
+    fprintf(f, "%.6g %d %d\n", x->speedup.value, x->speedup.kind == SPEEDUP_AT_LEAST ? 1 : -1, row);
+    n_of->bounds++;
+}
+
+/* The same of limits of intervals that are bounds. */
+static void put_open_ends(FILE *f, struct blocks *n_of, const struct average *x, int row)
+{
+    const struct speedup *low = &x->speedup_low, *high = &x->speedup_high;
+    if (is_open(&x->speedup)) return;
+    if (low->kind == SPEEDUP_AT_MOST && isfinite(low->value))
+        n_of->open_ends += fprintf(f, "%.6g -1 %d\n", low->value, row) > 0;
+    if (high->kind == SPEEDUP_AT_LEAST && isfinite(high->value))
+        n_of->open_ends += fprintf(f, "%.6g 1 %d\n", high->value, row) > 0;
+}
+
+static struct blocks put_data(FILE *f, const struct figure_scene *s, const int *points, int n)
+{
+    static const struct {
+        const char *name;
+        void (*put)(FILE *, struct blocks *, const struct average *, int);
+    } blocks[] = {{"measured", put_measured}, {"bounds", put_bound}, {"open_ends", put_open_ends}};
+    struct blocks n_of = {0};
+    for (int k = 0; k < 3; k++) {
+        fprintf(f, "$%s << END\n", blocks[k].name);
+        for (int i = 0; i < n; i++) blocks[k].put(f, &n_of, &s->a->items[points[i]], i + 1);
+        fputs("END\n", f);
     }
-    fputs("END\n$bounds << END\n", f);
-    for (int i = 0; i < n; i++) {
-        const struct speedup *x = &s->a->items[points[i]].speedup;
-        if (is_open(x))
-            fprintf(f, "%.6g %d %d\n", x->value, x->kind == SPEEDUP_AT_LEAST ? 1 : -1, i + 1);
+    return n_of;
+}
+
+/* gnuplot has a warning for each block that is empty. */
+static void put_plot(FILE *f, struct blocks n_of)
+{
+    const char *before = "plot ", *next = ", \\\n     ";
+    if (n_of.measured > 0) {
+        fprintf(f,
+                "%s$measured using 1:4:2:3 with xerrorbars linetype 1 pointtype 7 "
+                "title \"measured\"",
+                before);
+        before = next;
     }
-    fputs("END\n$open_ends << END\n", f);
-    for (int i = 0; i < n; i++) {
-        const struct average *x = &s->a->items[points[i]];
-        if (is_open(&x->speedup)) continue;
-        if (x->speedup_low.kind == SPEEDUP_AT_MOST && isfinite(x->speedup_low.value))
-            fprintf(f, "%.6g -1 %d\n", x->speedup_low.value, i + 1);
-        if (x->speedup_high.kind == SPEEDUP_AT_LEAST && isfinite(x->speedup_high.value))
-            fprintf(f, "%.6g 1 %d\n", x->speedup_high.value, i + 1);
+    if (n_of.bounds > 0) {
+        fprintf(f,
+                "%s$bounds using 1:3:($1 * 1.3 ** $2 - $1):(0) with vectors filled head linetype 2 "
+                "notitle%s$bounds using 1:3 with points linetype 2 pointtype 5 "
+                "title \"a bound only\"",
+                before, next);
+        before = next;
     }
-    fputs("END\n", f);
+    if (n_of.open_ends > 0)
+        fprintf(f,
+                "%s$open_ends using 1:3:($1 * 1.3 ** $2 - $1):(0) with vectors filled head "
+                "linetype 1 notitle",
+                before);
+    fputc('\n', f);
 }
 
 /* Ends of the axis that leave room for arrows of a factor 1.3. */
@@ -75,22 +122,14 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
         if (is_drawn(s, i)) points[n++] = i;
     if (n > 0) {
         w->height = figure_rows_height(n);
-        put_data(f, s, points, n);
+        struct blocks n_of = put_data(f, s, points, n);
         figure_put_rows(f, s, points, n);
         put_range(f, s, points, n);
         fputs("set logscale x 2\nset xlabel \"speedup at equal reward (Best-of-N = 1)\"\n"
-              ""
               "set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb \"#555555\" "
-              "dashtype 2\n"
-              "plot $measured using 1:4:2:3 with xerrorbars linetype 1 pointtype 7 "
-              "title \"measured\", \\\n"
-              "     $bounds using 1:3:($1 * 1.3 ** $2 - $1):(0) with vectors filled head linetype "
-              "2 notitle, \\\n"
-              "     $bounds using 1:3 with points linetype 2 pointtype 5 title \"a bound only\", "
-              "\\\n"
-              "     $open_ends using 1:3:($1 * 1.3 ** $2 - $1):(0) with vectors filled head "
-              "linetype 1 notitle\n",
+              "dashtype 2\n",
               f);
+        put_plot(f, n_of);
         strcpy(w->caption,
                "What Best-of-N costs to reach the same score, over what the point cost; bars are "
                "95 % intervals over the prompts.  An arrow marks a bound: no measured Best-of-N "

@@ -1,0 +1,171 @@
+#include "report/words.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct speaker {
+    word_fn *say;
+    void *to;
+};
+
+static void say_list(const struct speaker *s, const char *label, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+static void say_list(const struct speaker *s, const char *label, const char *fmt, va_list ap)
+{
+    char *text = NULL;
+    ENSURE(vasprintf(&text, fmt, ap) >= 0);
+    s->say(s->to, label, text);
+    free(text);
+}
+
+static void say(const struct speaker *s, const char *label, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void say(const struct speaker *s, const char *label, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say_list(s, label, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- what is compared ---- */
+
+static const char *key(const struct comparison *c, const char *name)
+{
+    const struct entry *x = entries_find(&c->files[0].keys, name);
+    return x ? x->text : "?";
+}
+
+void words_head(const struct comparison *c, word_fn *fn, void *to)
+{
+    const struct speaker s = {fn, to};
+    say(&s, "generator", "%s", key(c, "generator.id"));
+    say(&s, "reward model", "%s", key(c, "reward.id"));
+    say(&s, "dataset", "%s", key(c, "dataset.id"));
+    if (c->reference_n)
+        say(&s, "reference", "Best-of-%lld", (long long)c->reference_n);
+    else
+        say(&s, "reference",
+            "none: no Best-of-N file is among these, so nothing can be held against it");
+    say(&s, "prompts", "%lld compared, %zu left out", (long long)c->n_prompts, c->left_out.n);
+    for (size_t i = 0; i < c->left_out.n && i < WORDS_MAX_NAMED; i++) {
+        const struct left_out *l = &c->left_out.items[i];
+        say(&s, "", "prompt %lld: file %d, %s", (long long)l->prompt_index, l->file + 1, l->why);
+    }
+    if (c->left_out.n > WORDS_MAX_NAMED)
+        say(&s, "", "and %zu more (--json names all)", c->left_out.n - WORDS_MAX_NAMED);
+}
+
+/* ---- what a careful reader must know before believing a row ---- */
+
+static void note(const struct speaker *to, int file, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void note(const struct speaker *to, int file, const char *fmt, ...)
+{
+    char label[24];
+    va_list ap;
+    snprintf(label, sizeof label, "file %d", file + 1);
+    va_start(ap, fmt);
+    say_list(to, label, fmt, ap);
+    va_end(ap);
+}
+
+static void note_baselines(const struct comparison *c, int file, const struct speaker *to)
+{
+    const struct source *s = &c->files[file];
+    const struct compare_row *r = &c->rows[file];
+    if (r->reference >= 0 && c->files[r->reference].seed != s->seed)
+        note(to, file, "no Best-of-%lld with its seed: held against file %d, seed %llu",
+             (long long)c->reference_n, r->reference + 1,
+             (unsigned long long)c->files[r->reference].seed);
+    if (r->partner < 0)
+        note(to, file, "no Best-of-N file has its N and seed: what is held against one shows -");
+    else if (!r->is_paired)
+        note(to, file,
+             "unpaired: its arithmetic is not that of file %d (other fingerprint, or not "
+             "reproducible), so equal candidate numbers are not the same candidates",
+             r->partner + 1);
+}
+
+/* Points that a table calls the same are not one. */
+static void note_difference(const struct comparison *c, int file, const struct speaker *to)
+{
+    for (int other = 0; other < file; other++) {
+        const struct entry *one = averages_differ(c, other, file);
+        if (!one) continue;
+        const struct entry *mine = entries_find(&c->files[file].keys, one->key);
+        note(to, file, "not the same point as file %d: %s is '%.80s' there, '%.80s' here",
+             other + 1, one->key, one->text, mine ? mine->text : "");
+        return;
+    }
+}
+
+static void note_file(const struct comparison *c, int file, const struct speaker *to)
+{
+    const struct source *s = &c->files[file];
+    const struct compare_row *r = &c->rows[file];
+    note_difference(c, file, to);
+    note_baselines(c, file, to);
+    if (s->only_answers && (r->reference == file || r->partner == file))
+        note(to, file,
+             "only its answers were recorded (record.candidates: best), so scores and shares "
+             "against it cannot be formed");
+    else if (r->without_spread && r->reference == file)
+        note(to, file,
+             "on %lld prompts all its candidates got the same reward: improvement scores against "
+             "it leave them out",
+             (long long)r->without_spread);
+    if (s->scores_on_the_way)
+        note(to, file,
+             "its times include scoring on the way (score_at), which Best-of-N does not need");
+    if (r->reference >= 0 && strcmp(s->machine, c->files[r->reference].machine) != 0)
+        note(to, file, "its times are from another set-up than those of file %d: %s, against %s",
+             r->reference + 1, s->machine, c->files[r->reference].machine);
+}
+
+void words_notes(const struct comparison *c, word_fn *fn, void *to)
+{
+    const struct speaker s = {fn, to};
+    for (int f = 0; f < c->n_files; f++) note_file(c, f, &s);
+}
+
+/* ---- the columns ---- */
+
+void words_legend(const struct comparison *c, word_fn *fn, void *to)
+{
+    const struct speaker s = {fn, to};
+    say(&s, "best reward", "mean over the prompts of the answer's reward");
+    say(&s, "improvement",
+        "improvement score: 100 is Best-of-%lld, 0 its worst candidate; mean over prompts "
+        "of the distance to its best, in units of its best minus its worst",
+        (long long)(c->reference_n ? c->reference_n : COMPARE_REFERENCE_N));
+    say(&s, "share kept",
+        "of what Best-of-N of the same N and seed gains over a single sample (the mean of "
+        "its candidates), the part that this file's answers have");
+    say(&s, "(95 %)", "interval from %d resamples of the prompts", COMPARE_RESAMPLES);
+    say(&s, "winners",
+        "share of prompts on which the winner of Best-of-N survived all "
+        "rounds to its end");
+    say(&s, "regret", "mean reward of those winners minus that of the answers");
+    say(&s, "rounds", "rounds made per prompt (above: when they were to be made)");
+    say(&s, "generated", "tokens over the compared prompts; scored: by the reward model");
+    say(&s, "of BoN", "the same as a share of the Best-of-N file's of the same N and seed");
+    say(&s, "time", "from start to end of each prompt, summed; loading apart");
+    say(&s, "compute",
+        "that time x ranks at work on the prompt, relative to the "
+        "reference's (relative GPU compute)");
+    say(&s, "speedup",
+        "what Best-of-N costs to reach the same score, over what this cost; along the "
+        "measured Best-of-N files.  >=: no Best-of-N here reached the score.  <=: even the "
+        "cheapest here exceeds it");
+    say(&s, "files, seeds",
+        "last part: files that differ in their seed alone are one point; means over them");
+    say(&s, "rank-hours", "of the whole file, all prompts, loading and idling included");
+}
