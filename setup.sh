@@ -15,7 +15,7 @@ bash setup.sh --bundle DIR        save the libraries' packages as files in DIR (
 bash setup.sh --from DIR PREFIX   unpack such a DIR into PREFIX, without root or network; then
                                   `source PREFIX/env.sh` and configure, build and run as usual
 
---dev adds the tools of .ci/run: clang-format, valgrind and Slurm.
+--dev adds the tools of .ci/run: clang-format, valgrind, Slurm and Chromium.
 A bundle holds libraries and headers; compiler, make, CMake (3.25 or later) and python3 are the target machine's own.
 TEXT
 }
@@ -73,6 +73,7 @@ find_missing() {
         need "clang-format" clang-format command -v clang-format
         need "valgrind" valgrind command -v valgrind
         need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
+        wish "Chromium (looks at the page of specrej report)" chromium has_browser
     fi
 }
 
@@ -96,6 +97,10 @@ has_cmake() {
     local found
     found=$(cmake --version | sed -n '1s/[^0-9]*//p')
     [ "$(printf '3.25\n%s\n' "$found" | sort -V | head -n 1)" = 3.25 ]
+}
+
+has_browser() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
 }
 
 # Its daemons are in folders that are not in everybody's PATH.

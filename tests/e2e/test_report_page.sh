@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# What `specrej report -o` writes, of a made-up sweep whose names hold markup: every figure as script, SVG, PNG and inside
+# the page; the page as a reader and a browser see it (page_check.py); points that are missing, in every form; a machine
+# without gnuplot; files that cannot be in one curve.
+set -euo pipefail
+: "${SPECREJ:?path of the program}" "${MAKE_SWEEP:?path of make_sweep}"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+command -v python3 >/dev/null || { echo "skipped: needs python3" && exit 77; }
+export OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
+work=$(mktemp -d "${TMPDIR:-/tmp}/specrej-report.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+all=(improvement speedup sawtooth partial lost phases lengths judge)
+mkdir files none
+"$MAKE_SWEEP" files 12 2 16 64
+
+# ---- without gnuplot: PATH holds nothing at all ----
+PATH=$work/none "$SPECREJ" report files/*.h5 -o bare >out 2>log || fail "report without gnuplot: $(cat log)"
+grep -q "install gnuplot" out || fail "nothing says how to get gnuplot"
+grep -q "Install gnuplot" bare/report.html || fail "the page does not say how to get gnuplot"
+for name in "${all[@]}"; do
+    [ -s "bare/$name.gp" ] || fail "no bare/$name.gp"
+    [ ! -e "bare/$name.svg" ] && [ ! -e "bare/$name.png" ] || fail "drawn without gnuplot: $name"
+done
+python3 "$here/page_check.py" bare/report.html || fail "the page without figures"
+echo "without gnuplot: a page, the scripts, and the reason"
+
+command -v gnuplot >/dev/null || { echo "skipped from here on: needs gnuplot" && exit 77; }
+"$SPECREJ" report files/*.h5 -o page >out 2>log || fail "report: $(cat log)"
+[ ! -s log ] || fail "a warning: $(cat log)"
+if grep -q "not drawn" out; then fail "$(grep "not drawn" out)"; fi
+for name in "${all[@]}"; do
+    [ -s "page/$name.gp" ] && [ -s "page/$name.svg" ] || fail "$name is not drawn"
+    [ "$(head -c 4 "page/$name.png" | tail -c 3)" = PNG ] || fail "page/$name.png is no PNG"
+    cmp -s <(cd page && gnuplot "$name.gp" 2>&1) "page/$name.svg" || fail "$name.gp drawn again is another SVG"
+    (cd page && gnuplot -c "$name.gp" png 2>&1 | cmp -s - "$name.png") || fail "$name.gp drawn again is another PNG"
+done
+for phase in prefill generate score comm wait; do
+    grep -q ">$phase</tspan>\|> *$phase *<" page/phases.svg || fail "the key lacks $phase"
+done
+grep -q "a &lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;" page/report.html || fail "the job's name"
+grep -q "64&gt; " page/report.html || fail "the files' names"
+echo "figures: script, SVG, PNG"
+
+browser=() chromium=
+for name in chromium chromium-browser google-chrome; do
+    [ -n "$chromium" ] || chromium=$(command -v "$name" || true)
+done
+[ -z "$chromium" ] || browser=(--chromium "$chromium")
+[ -z "${SCREENSHOTS:-}" ] || browser+=(--screenshots "$SCREENSHOTS")
+python3 "$here/page_check.py" page/report.html "${all[@]}" "${browser[@]}" || fail "the page"
+# What the check is worth: pages that are broken in one thing each.  The browser is asked only where no reading tells.
+seen=()
+broken() {
+    local what=$1
+    shift
+    sed "$@" page/report.html >broken.html
+    ! cmp -s broken.html page/report.html || fail "nothing to break: $what"
+    if python3 "$here/page_check.py" broken.html "${all[@]}" "${seen[@]}" 2>/dev/null; then fail "not seen: $what"; fi
+}
+broken "a figure that is not there" 's/id="figure-lost"/id="figure-last"/'
+broken "an id twice" "s/id='lost-gpDot'/id='judge-gpDot'/"
+broken "something fetched" 's|<link rel="icon" href="data:,"/>|<link rel="icon" href="https://example.org/x.png"/>|'
+broken "a table out of reach" 's/<div class="box" tabindex="0"/<div class="box"/'
+broken "no text for a drawing" 's/role="img"//'
+if [ -n "$chromium" ]; then
+    seen=("${browser[@]:0:2}")
+    broken "a page too wide" 's|<h2 id="notes">|<h2 id="notes" style="width: 90rem">|'
+    broken "no focus" 's/outline: 3px solid/outline: 0 none/'
+    broken "an error on the console" 's|</style>|</style><style>@font-face { font-family: x; src: url(gone.woff) } body { font-family: x }</style>|'
+    echo "the page: read, and seen in headless $(basename "$chromium")"
+else
+    echo "the page: read.  SKIPPED: how a browser shows it (needs chromium: bash setup.sh --dev)"
+fi
+
+# ---- missing points ----
+mkdir some
+cp files/*.h5 some/
+python3 - some <<'PYTHON'
+import json, os, subprocess, sys
+folder = sys.argv[1]
+files = [os.path.join(folder, f) for f in os.listdir(folder)]
+out = subprocess.run([os.environ["SPECREJ"], "report", *files, "--json"], capture_output=True, check=True).stdout
+for f in json.loads(out)["files"]:
+    if (f["n"], f["alpha"]) == (16, 0.7) or (f["n"], f["alpha"], f["seed"]) == (64, 0.3, 1): os.remove(f["path"])
+PYTHON
+"$SPECREJ" report some/*.h5 -o some >out 2>log || fail "report: $(cat log)"
+"$SPECREJ" report some/*.h5 --json >some/report.json 2>log || fail "report --json"
+method="speculative_rejection" rounds="rounds at 32, 64, 128, 256"
+for point in "N 16, alpha 0.7, $rounds, seed 0" "N 16, alpha 0.7, $rounds, seed 1" "N 64, alpha 0.3, $rounds, seed 1"; do
+    tr -s '\n ' ' ' <out | grep -qF "$method, $point" || fail "the table does not list: $point"
+    grep -qF "$method, $point" some/report.html || fail "the page does not list: $point"
+    grep -qF "$method, $point" some/report.json || fail "--json does not list: $point"
+    grep -qF "% missing: $method, $point" some/report.tex || fail "the LaTeX rows do not list: $point"
+    tr -d '\\' <some/report.md | grep -qF -- "- $method, $point" || fail "the Markdown does not list: $point"
+done
+python3 - <<'PYTHON' || fail "the CSV does not list what is missing"
+import csv
+rows = {(int(r["n"]), float(r["alpha"])): r for r in csv.DictReader(open("some/report.csv")) if r["method"] != "best_of_n"}
+assert len(rows) == 8, rows.keys()
+for key, row in rows.items():
+    missing = {(16, 0.7): "0 1", (64, 0.3): "1"}.get(key, "")
+    assert row["missing_seeds"] == missing, row
+    assert (row["best_reward"] == "") == (row["seeds"] == "") == (missing == "0 1"), row
+PYTHON
+echo "missing points: in every form"
+
+# ---- one reference or another; files that cannot be in one curve ----
+"$SPECREJ" report files/*.h5 --reference 16 -o other >out 2>log || fail "--reference 16: $(cat log)"
+grep -q "Best-of-16 = 100" other/improvement.svg || fail "the figure has another reference"
+status=0
+"$SPECREJ" report files/*.h5 "$here/nothing.h5" -o nowhere >out 2>log || status=$?
+[ $status = 2 ] && [ ! -s out ] && [ ! -e nowhere ] || fail "a file that is not there: status $status"
+echo "all as expected"
