@@ -19,4 +19,6 @@ job "$@"
 # Smaller Best-of-N runs: the curve of reward over cost that "speedup at equal reward" is read from.
 job --set "sweep={n: [30, 60]}" --set method=best_of_n "$@"
 echo
-build/specrej report "$out"/*.h5
+build/specrej report "$out"/*.h5 -o "$out/report"
+echo
+echo "Open $out/report/report.html in a browser: the table, its figures and how the files were made."
