@@ -19,4 +19,23 @@ run speculative_rejection
 grep -q 'reference  *Best-of-24' report.txt
 "$SPECREJ" inspect speculative_rejection.h5 --prompt 0 >story.txt
 grep -q memory story.txt
+
+# The saw-tooth that the report draws from the candidates' lengths is what the run measured: pages in use when each round
+# began, and their peak.
+"$SPECREJ" report best_of_n.h5 speculative_rejection.h5 -o page >report.txt
+if command -v python3 >/dev/null; then
+    python3 - <<'PYTHON'
+import json, os, re, subprocess
+text = open("page/sawtooth.gp").read()
+rows = [tuple(map(int, line.split())) for line in re.search(r"\$prompt << END\n(.*?)END", text, re.S)[1].splitlines()]
+prompt = re.search(r'title "prompt (\d+)"', text)[1]
+command = [os.environ["SPECREJ"], "inspect", "speculative_rejection.h5", "--json", "--prompt", prompt]
+story = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+assert max(kv for _, _, kv in rows) == story["kv_peak_tokens"], (rows, story["kv_peak_tokens"])
+rounds = [r for r in story["rounds"] if r["trigger"] != "final"]
+assert rounds
+for r in rounds:
+    assert r["live_tokens"] in [kv for t, _, kv in rows if t == r["step"]], (r, rows)
+PYTHON
+fi
 echo "1 passed, 0 failed"
