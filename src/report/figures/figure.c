@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_HEIGHT  26  /* points, of a drawing with a row per point */
-#define ROWS_AROUND 110 /* its axis, labels and key */
+#define ROW_HEIGHT  26 /* points, of a drawing with a row per point */
+#define ROWS_AROUND 80 /* its axis and labels */
+#define KEY_HEIGHT  22 /* of a row of the key */
 
 const struct source *figure_source(const struct figure_scene *s, int point)
 {
@@ -104,9 +105,9 @@ void figure_put_rows(FILE *f, const struct figure_scene *s, const int *points, i
     fprintf(f, ") scale 0\nset yrange [%d.6:0.4]\nset lmargin %zu\n", n, longest * 4 / 5 + 3);
 }
 
-int figure_rows_height(int n)
+int figure_rows_height(int n, int key_rows)
 {
-    return ROWS_AROUND + ROW_HEIGHT * (n < 3 ? 3 : n);
+    return ROWS_AROUND + ROW_HEIGHT * (n < 3 ? 3 : n) + KEY_HEIGHT * key_rows;
 }
 
 void figure_means(struct figure_mean *out, const double *values, int64_t rows, int64_t n_prompts)

@@ -74,7 +74,7 @@ void figure_put_key(FILE *f, int n);
 
 /* One row of a drawing with a row per point: its labels, and the height that n rows take. */
 void figure_put_rows(FILE *f, const struct figure_scene *s, const int *points, int n);
-int figure_rows_height(int n);
+int figure_rows_height(int n, int key_rows);
 
 /* The first file of a point. */
 const struct source *figure_source(const struct figure_scene *s, int point);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define MAX_POINTS 4
-#define PANEL      190  /* height of a plot with its axis */
+#define PANEL      210  /* height of a plot with its axis */
 #define MAX_MARKS  2000 /* per point */
 
 struct mark {

@@ -11,7 +11,7 @@
 
 #define MAX_SERIES  6
 #define LENGTH_BINS 12
-#define PANEL       190 /* height of a plot with its axis */
+#define PANEL       210 /* height of a plot with its axis */
 
 struct loss {
     int point, round;

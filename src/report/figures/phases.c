@@ -85,7 +85,7 @@ static bool write_phases(const void *state, const struct figure_scene *s, FILE *
     for (int i = 0; i < s->a->n; i++)
         if (p->n[i] > 0 && total(p, i) > 0) points[n++] = i;
     if (n > 0) {
-        w->height = figure_rows_height(n);
+        w->height = figure_rows_height(n, 3);
         put_data(f, p, points, n);
         figure_put_rows(f, s, points, n);
         fputs("set xlabel \"seconds per prompt\"\nset xrange [0:*]\n"

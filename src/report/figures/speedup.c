@@ -121,7 +121,7 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
     for (int i = 0; i < s->a->n; i++)
         if (is_drawn(s, i)) points[n++] = i;
     if (n > 0) {
-        w->height = figure_rows_height(n);
+        w->height = figure_rows_height(n, 2);
         struct blocks n_of = put_data(f, s, points, n);
         figure_put_rows(f, s, points, n);
         put_range(f, s, points, n);
