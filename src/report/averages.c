@@ -39,6 +39,32 @@ const struct entry *averages_differ(const struct comparison *c, int a, int b)
     return NULL;
 }
 
+/* Keys in which the points of one curve may differ, or that change nothing for its method. */
+static bool is_free(const struct source *s, const char *key)
+{
+    static const char *const any[] = {"seed", "n", "alpha", "method"},
+                             *const best_of_n[] = {"rounds", "compat"},
+                             *const rejection[] = {"score_at", "batching"},
+                             *const automatic[] = {"n_max", "min_round_tokens"};
+    const char *const *own = rejects(s) ? rejection : best_of_n;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(key, any[i]) == 0) return true;
+    for (int i = 0; i < 2; i++)
+        if (strcmp(key, own[i]) == 0 || (s->n != 0 && strcmp(key, automatic[i]) == 0)) return true;
+    return strncmp(key, "dataset.", 8) == 0; /* all have the same prompts */
+}
+
+const struct entry *averages_curve_differs(const struct source *a, const struct source *b)
+{
+    for (size_t i = 0; i < b->keys.n; i++) {
+        const struct entry *x = &b->keys.items[i], *y;
+        if (!job_key_is_scientific(x->key) || is_free(b, x->key)) continue;
+        y = entries_find(&a->keys, x->key);
+        if (!y || strcmp(x->text, y->text) != 0) return x;
+    }
+    return NULL;
+}
+
 /* Files come sorted, those of one family behind each other. */
 static void group_files(struct averages *p, const struct comparison *c)
 {

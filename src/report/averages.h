@@ -47,6 +47,10 @@ void averages_free(struct averages *p);
  * `a`; NULL when they are the same or differ in those. */
 const struct entry *averages_differ(const struct comparison *c, int a, int b);
 
+/* The key that keeps two files of one method from being of one curve, as `b` has it: any but seed,
+ * N and alpha that changes what its method does or what that costs; NULL: none. */
+const struct entry *averages_curve_differs(const struct source *a, const struct source *b);
+
 /* "speculative_rejection, N 120, alpha 0.5, rounds memory, seed 3" */
 char *averages_missing_text(char out[4 * CELL], const struct comparison *c,
                             const struct missing_point *m);

@@ -107,11 +107,32 @@ static void note_difference(const struct comparison *c, int file, const struct s
     }
 }
 
+/* Speedups are read along a curve of Best-of-N files, one for each N. */
+static void note_curve(const struct comparison *c, int file, const struct speaker *to)
+{
+    const struct source *s = &c->files[file];
+    for (int other = 0; other < file; other++) {
+        const struct source *x = &c->files[other];
+        if (x->method != METHOD_BEST_OF_N || s->method != METHOD_BEST_OF_N || x->n == s->n)
+            continue;
+        if (x->is_static != s->is_static || x->scores_on_the_way != s->scores_on_the_way) continue;
+        const struct entry *one = averages_curve_differs(x, s);
+        if (!one) continue;
+        const struct entry *theirs = entries_find(&x->keys, one->key);
+        note(to, file,
+             "not of one curve with file %d: %s is '%.80s' there, '%.80s' here; speedups are read "
+             "along both",
+             other + 1, one->key, theirs ? theirs->text : "", one->text);
+        return;
+    }
+}
+
 static void note_file(const struct comparison *c, int file, const struct speaker *to)
 {
     const struct source *s = &c->files[file];
     const struct compare_row *r = &c->rows[file];
     note_difference(c, file, to);
+    note_curve(c, file, to);
     note_baselines(c, file, to);
     if (s->only_answers && (r->reference == file || r->partner == file))
         note(to, file,

@@ -571,6 +571,21 @@ static void test_table(void **state)
     free(text);
 }
 
+/* Best-of-N files of one curve that differ in more than N: said, with the key. */
+static void test_mixed_curve(void **state)
+{
+    struct place *p = *state;
+    struct fake_file half = bon;
+    half.name = "half.h5", half.sets = "method=best_of_n;n=2;budget_tokens=4096", half.n = 2;
+    add_file(p, &half);
+    add_file(p, &bon);
+    char *text = printed(p, false);
+    for (char *c = text; *c; c++)
+        if (*c == '\n') *c = ' ';
+    assert_non_null(strstr(text, "not of one curve with file 1: budget_tokens is '4096' there,"));
+    free(text);
+}
+
 static void test_json(void **state)
 {
     struct place *p = *state;
@@ -649,7 +664,7 @@ int main(void)
         TEST(test_baselines),      TEST(test_unpaired), TEST(test_only_answers),
         TEST(test_refused),        TEST(test_averages), TEST(test_resamples),
         TEST(test_speedup_limits), TEST(test_missing),  TEST(test_table),
-        TEST(test_json),           TEST(test_forms),
+        TEST(test_mixed_curve),    TEST(test_json),     TEST(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

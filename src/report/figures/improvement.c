@@ -12,39 +12,11 @@ static bool is_drawn(const struct average *x)
            isfinite(x->compute_interval.low);
 }
 
-/* Keys in which the points of one curve may differ, or that change nothing for its method. */
-static bool is_free(const struct source *s, const char *key)
-{
-    static const char *const any[] = {"seed", "n", "alpha", "method"},
-                             *const best_of_n[] = {"rounds", "compat"},
-                             *const rejection[] = {"score_at", "batching"},
-                             *const automatic[] = {"n_max", "min_round_tokens"};
-    const char *const *own = figure_rejects(s) ? rejection : best_of_n;
-    for (int i = 0; i < 4; i++)
-        if (strcmp(key, any[i]) == 0) return true;
-    for (int i = 0; i < 2; i++)
-        if (strcmp(key, own[i]) == 0 || (s->n != 0 && strcmp(key, automatic[i]) == 0)) return true;
-    return strncmp(key, "dataset.", 8) == 0; /* all have the same prompts */
-}
-
-/* The key that keeps two points of one method from being of one curve, as `b` has it; NULL: none.
- */
-static const struct entry *curve_differs(const struct source *a, const struct source *b)
-{
-    for (size_t i = 0; i < b->keys.n; i++) {
-        const struct entry *x = &b->keys.items[i], *y;
-        if (!job_key_is_scientific(x->key) || is_free(b, x->key)) continue;
-        y = entries_find(&a->keys, x->key);
-        if (!y || strcmp(x->text, y->text) != 0) return x;
-    }
-    return NULL;
-}
-
 /* Points of one look: a method, everything but seed and alpha, and an N but for Best-of-N, whose
  * points are N. */
 static bool same_series(const struct source *a, const struct source *b)
 {
-    if (a->method != b->method || a->is_replayed != b->is_replayed || curve_differs(a, b))
+    if (a->method != b->method || a->is_replayed != b->is_replayed || averages_curve_differs(a, b))
         return false;
     return a->method == METHOD_BEST_OF_N || a->n == b->n;
 }
@@ -91,7 +63,7 @@ static void put_difference(char out[2 * CELL], const struct figure_scene *s, int
     out[0] = 0;
     for (int i = 0; i < s->a->n && !out[0]; i++) {
         const struct source *y = figure_source(s, i);
-        const struct entry *one = y->method == x->method ? curve_differs(y, x) : NULL;
+        const struct entry *one = y->method == x->method ? averages_curve_differs(y, x) : NULL;
         if (one && !is_told(one->key))
             snprintf(out, 2 * CELL, ", %.30s %.30s", one->key, one->text);
     }
