@@ -1,6 +1,7 @@
 #include "report/compare.h"
 
 #include "base/mem.h"
+#include "report/resample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,26 +240,22 @@ static double *resamples_of(const struct comparison *c, enum resampled what, int
     return c->resampled + row * COMPARE_RESAMPLES;
 }
 
-/* Every resample is drawn once and applied to all files. */
 static void resample(struct comparison *c, const struct metrics_prompt *all)
 {
-    int64_t n = c->n_prompts;
-    int32_t *times = mem_calloc((size_t)n, sizeof *times);
     size_t values = (size_t)RESAMPLED_NUMBERS * (size_t)c->n_files * COMPARE_RESAMPLES;
+    struct resample_file *files = mem_calloc((size_t)c->n_files, sizeof *files);
     c->resampled = mem_calloc(values, sizeof *c->resampled);
-    for (size_t b = 0; b < COMPARE_RESAMPLES; b++) {
-        metrics_resample(COMPARE_SEED, (uint32_t)b, times, n);
-        for (int f = 0; f < c->n_files; f++) {
-            int ref = c->rows[f].reference, partner = c->rows[f].partner;
-            const struct metrics_prompt *x = numbers_of(all, c, f);
-            resamples_of(c, RESAMPLED_SCORE, f)[b] =
-                ref < 0 ? NAN : metrics_improvement_score(numbers_of(all, c, ref), x, n, times);
-            resamples_of(c, RESAMPLED_KEPT, f)[b] =
-                partner < 0 ? NAN : metrics_kept_share(numbers_of(all, c, partner), x, n, times);
-            resamples_of(c, RESAMPLED_COMPUTE, f)[b] = metrics_total(x, n, times, AMOUNT_COMPUTE_S);
-        }
+    for (int f = 0; f < c->n_files; f++) {
+        int ref = c->rows[f].reference, partner = c->rows[f].partner;
+        files[f] = (struct resample_file){numbers_of(all, c, f),
+                                          ref < 0 ? NULL : numbers_of(all, c, ref),
+                                          partner < 0 ? NULL : numbers_of(all, c, partner),
+                                          resamples_of(c, RESAMPLED_SCORE, f),
+                                          resamples_of(c, RESAMPLED_KEPT, f),
+                                          resamples_of(c, RESAMPLED_COMPUTE, f)};
     }
-    free(times);
+    resample_files(files, c->n_files, c->n_prompts, COMPARE_SEED, COMPARE_RESAMPLES);
+    free(files);
 }
 
 static void fill_intervals(struct comparison *c)

@@ -1,7 +1,8 @@
 /* The metrics on made-up numbers whose results are computed by hand: ties, one prompt, equal
  * rewards (zero denominators), rewards that are no numbers, resamples.  On files: test_report.c. */
 #include "base/mem.h"
-#include "report/metrics.h"
+#include "base/rng.h"
+#include "report/resample.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -230,6 +231,51 @@ static void test_resample(void **state)
     assert_memory_not_equal(times, again, sizeof times);
 }
 
+static void same_bits(double a, double b)
+{
+    if (isnan(a) && isnan(b)) return;
+    assert_memory_equal(&a, &b, sizeof a);
+}
+
+/* Many files at once are what the functions give one after the other, to the bit: prompts that do
+ * not count, numbers that are not known, and no reference among them. */
+static void test_all_resamples_at_once(void **state)
+{
+    (void)state;
+    enum { FILES = 4, N = 23, COUNT = 203 };
+    static struct metrics_prompt x[FILES][N];
+    static double out[FILES][3][COUNT];
+    struct resample_file files[FILES];
+    for (int f = 0; f < FILES; f++) {
+        for (int i = 0; i < N; i++) {
+            struct philox u = philox4x32(3, (uint32_t)f, (uint32_t)i, 0, 0);
+            struct metrics_prompt *p = &x[f][i];
+            p->best = (double)u.word[0] / 3e9;
+            p->max = p->best;
+            p->min = i % 7 == 0 ? p->max : p->max - (double)u.word[1] / 7e9;
+            p->mean = i % 11 == 0 ? NAN : p->max - (double)u.word[2] / 9e9;
+            if ((i + f) % 9 == 0) p->best = NAN;
+            p->amount[AMOUNT_COMPUTE_S] = f == 3 && i == 5 ? NAN : (double)u.word[3] / 1e7;
+        }
+        files[f] = (struct resample_file){
+            x[f], f == 2 ? NULL : x[0], f == 1 ? NULL : x[f / 2], out[f][0], out[f][1], out[f][2]};
+    }
+    resample_files(files, FILES, N, 9, COUNT);
+    for (int b = 0; b < COUNT; b++) {
+        int32_t times[N];
+        metrics_resample(9, (uint32_t)b, times, N);
+        for (int f = 0; f < FILES; f++) {
+            const struct resample_file *r = &files[f];
+            same_bits(out[f][0][b],
+                      r->reference ? metrics_improvement_score(r->reference, r->x, N, times) : NAN);
+            same_bits(out[f][1][b],
+                      r->partner ? metrics_kept_share(r->partner, r->x, N, times) : NAN);
+            same_bits(out[f][2][b], metrics_total(r->x, N, times, AMOUNT_COMPUTE_S));
+        }
+    }
+    resample_files(files, 1, N, 9, 0);
+}
+
 /* With a reference that gains 1 everywhere the kept share is a mean, whose interval is known. */
 static void test_interval_of_a_mean(void **state)
 {
@@ -302,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_speedup),
         cmocka_unit_test(test_interval),
         cmocka_unit_test(test_resample),
+        cmocka_unit_test(test_all_resamples_at_once),
         cmocka_unit_test(test_interval_of_a_mean),
         cmocka_unit_test(test_best_of_subset),
     };

@@ -1,7 +1,9 @@
 /* Policies: pure functions, asked here about made-up candidates. */
 #include "base/mem.h"
+#include "base/rng.h"
 #include "policy/cut.h"
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,6 +51,39 @@ static void order_of_a_cut(void **state)
     assert_int_equal(cut_rank(c, 12, order), 9);
     assert_memory_equal(order, want, sizeof want);
     assert_int_equal(cut_rank(c, 0, order), 0);
+}
+
+/* The order's definition, candidate by candidate: how many come before it. */
+static int place_of(const struct policy_candidate *c, int n, int at)
+{
+    int before = 0;
+    for (int i = 0; i < n; i++) {
+        float a = c[i].reward, b = c[at].reward;
+        bool equal = a == b || (isnan(a) && isnan(b));
+        before += equal ? i < at : isnan(b) || a > b;
+    }
+    return before;
+}
+
+static void order_of_any_rewards(void **state)
+{
+    (void)state;
+    enum { N = 700 };
+    static struct policy_candidate c[N];
+    static int32_t order[N];
+    static const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, -NAN, FLT_MIN, -FLT_MIN};
+    for (int n = 1; n <= N; n += 1 + n / 3) {
+        for (int i = 0; i < n; i++) {
+            struct philox u = philox4x32(1, (uint32_t)n, (uint32_t)i, 0, 0);
+            float any;
+            memcpy(&any, &u.word[1], sizeof any); /* any bits at all */
+            c[i] = live(u.word[0] % 4 == 0   ? special[u.word[2] % 8]
+                        : u.word[0] % 4 == 1 ? (float)(u.word[2] % 5) - 2 /* ties */
+                                             : any);
+        }
+        assert_int_equal(cut_rank(c, n, order), n);
+        for (int i = 0; i < n; i++) assert_int_equal(place_of(c, n, order[i]), i);
+    }
 }
 
 static void how_many_are_dropped(void **state)
@@ -531,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_of_a_cut),
+        cmocka_unit_test(order_of_any_rewards),
         cmocka_unit_test(how_many_are_dropped),
         cmocka_unit_test(how_many_the_published_code_keeps),
         cmocka_unit_test(schedules),
