@@ -16,7 +16,8 @@ static bool rejects(const struct source *s)
 
 static bool same_method(const struct source *a, const struct source *b)
 {
-    return a->method == b->method && a->compat == b->compat && a->is_static == b->is_static;
+    return a->method == b->method && a->compat == b->compat && a->is_static == b->is_static &&
+           a->is_replayed == b->is_replayed;
 }
 
 static bool same_rounds(const struct source *a, const struct source *b)
@@ -124,10 +125,11 @@ static bool same_alpha(const struct source *a, const struct source *b)
     return a->alpha == b->alpha;
 }
 
+/* A replay's points are what was asked for, and of one seed: none is missing. */
 static void list_missing(struct averages *p, const struct comparison *c)
 {
     for (int i = 0; i < p->n; i++) {
-        if (is_repeated(p, c, i, same_n)) continue;
+        if (c->files[p->items[i].first].is_replayed || is_repeated(p, c, i, same_n)) continue;
         for (int j = 0; j < p->n; j++) {
             const struct source *x = &c->files[p->items[i].first],
                                 *y = &c->files[p->items[j].first];
@@ -214,12 +216,15 @@ static int choose_curve(const struct averages *p, const struct comparison *c, in
     int n = 0;
     for (int i = 0; i < p->n; i++) {
         const struct source *s = &c->files[p->items[i].first];
-        if (s->method != METHOD_BEST_OF_N || s->n == 0 || !isfinite(p->items[i].score)) continue;
+        bool is_formed = isfinite(p->items[i].score) && isfinite(p->items[i].relative_compute);
+        if (s->method != METHOD_BEST_OF_N || s->n == 0 || !is_formed) continue;
         const struct source *last = n ? &c->files[p->items[curve[n - 1]].first] : NULL;
         if (!last || last->n != s->n)
             curve[n++] = i;
-        else if (last->scores_on_the_way != s->scores_on_the_way ? last->scores_on_the_way
-                                                                 : last->is_static && !s->is_static)
+        else if (last->is_replayed != s->is_replayed ? last->is_replayed
+                 : last->scores_on_the_way != s->scores_on_the_way
+                     ? last->scores_on_the_way
+                     : last->is_static && !s->is_static)
             curve[n - 1] = i;
     }
     return n;

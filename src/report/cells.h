@@ -3,9 +3,9 @@
 
 #include "report/source.h"
 
-#define CELL 48 /* bytes of every cell */
+#define CELL 64 /* bytes of every cell */
 
-/* "best_of_n", "best_of_n, static", ... */
+/* "best_of_n", "best_of_n, static", "best_of_n, replayed", ... */
 char *cell_method(char out[CELL], const struct source *s);
 /* N, "auto". */
 char *cell_n(char out[CELL], int64_t n);

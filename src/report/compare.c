@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "report/resample.h"
+#include "report/source_list.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -105,13 +106,15 @@ static bool is_same_arithmetic(const struct source *a, const struct source *b)
     return a->fingerprint[0] && strcmp(a->fingerprint, b->fingerprint) == 0;
 }
 
-/* The better of two Best-of-N files to hold `x` against: same seed, same arithmetic, nothing but
- * Best-of-N in its times, the stronger batching. */
+/* The better of two Best-of-N files to hold `x` against: same seed, a run or replayed as `x` is,
+ * same arithmetic, nothing but Best-of-N in its times, the stronger batching. */
 static bool is_better(const struct source *a, const struct source *b, const struct source *x)
 {
     bool a_is = a->seed == x->seed, b_is = b->seed == x->seed;
     if (a_is != b_is) return a_is;
     if (a->seed != b->seed) return a->seed < b->seed;
+    a_is = a->is_replayed == x->is_replayed, b_is = b->is_replayed == x->is_replayed;
+    if (a_is != b_is) return a_is;
     a_is = is_same_arithmetic(a, x), b_is = is_same_arithmetic(b, x);
     if (a_is != b_is) return a_is;
     if (a->only_answers != b->only_answers) return !a->only_answers;
@@ -291,14 +294,17 @@ int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e)
 {
     *c = (struct comparison){0};
-    c->files = mem_calloc((size_t)n_paths, sizeof *c->files);
-    c->rows = mem_calloc((size_t)n_paths, sizeof *c->rows);
-    while (c->n_files < n_paths) {
-        int f = c->n_files++;
-        TRY(source_read(&c->files[f], paths[f], e));
-        TRY(check_same_job(&c->files[0], &c->files[f], e));
+    struct source_list list = {0};
+    int rc = 0;
+    for (int i = 0; i < n_paths && rc == 0; i++) {
+        size_t first = list.n;
+        rc = source_list_read(&list, paths[i], e);
+        for (size_t k = first; k < list.n && rc == 0; k++)
+            rc = check_same_job(&list.items[0], &list.items[k], e);
     }
-    return compare(c, reference_n, e);
+    if (rc == 0) return comparison_of(c, list.items, to_int((int64_t)list.n), reference_n, e);
+    source_list_free(&list);
+    return rc;
 }
 
 int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,

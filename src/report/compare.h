@@ -53,9 +53,10 @@ struct comparison {
     double *resampled; /* owned [RESAMPLED_NUMBERS][n_files][COMPARE_RESAMPLES] */
 };
 
-/* Read and compare.  reference_n 0: Best-of-120, else the largest there is.  -1 with *e: a file
- * cannot be read; files of different models, data or sampling; no such reference; no prompt that is
- * ok in all.  Release *c with comparison_free in both cases. */
+/* Read result files and replays' JSON (source_list.h), and compare.  reference_n 0: Best-of-120,
+ * else the largest there is.  -1 with *e: a file cannot be read; files of different models, data or
+ * sampling; no such reference; no prompt that is ok in all.  Release *c with comparison_free in
+ * both cases. */
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e);
 /* The same of sources [n] that are made elsewhere, all of one job but for method, N and seed; takes

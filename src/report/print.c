@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WIDTH 80
 #define LABEL 18 /* columns of a label, the two before it included */
@@ -107,6 +108,7 @@ char *format_count(char out[24], double n)
 {
     static const char *const units[] = {"", " k", " M", " G", " T"};
     size_t u = 0;
+    if (isnan(n)) return strcpy(out, "?"); /* as format_seconds */
     if (n >= 100000)
         for (; n >= 1000 && u < 4; u++) n /= 1000;
     snprintf(out, 24, u ? "%.4g%s" : "%.0f%s", n, units[u]);

@@ -164,7 +164,7 @@ static int replay_point(struct replay_grid *g, int at, struct replay *x, struct 
     TRY(source_set_job(s, j, trace_reader_attr(r->result.file, "job_yaml"), e));
     source_set_runs(s, &r->result);
     s->load_s = s->idle_s = 0;
-    s->is_replayed = true;
+    source_set_replayed(s, false);
     s->only_answers = false;
     s->prompts = mem_calloc((size_t)r->n_prompts, sizeof *s->prompts);
     bool varies = false;
@@ -188,8 +188,7 @@ static int replay_point(struct replay_grid *g, int at, struct replay *x, struct 
         s->n = to->n;
     }
     if (varies) s->n = 0;
-    g->names[at] =
-        mem_printf("%s (replayed%s)", s->point_id, s->is_approximate ? ", approximate" : "");
+    g->names[at] = mem_strdup(s->point_id);
     s->path = g->names[at];
     g->n_approximate += s->is_approximate;
     return 0;

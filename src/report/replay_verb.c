@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "job/schedule.h"
 #include "report/print.h"
+#include "report/replay_points.h"
 #include "report/report.h"
 #include "report/subsets.h"
 #include "report/table.h"
@@ -92,7 +93,8 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
                        const struct subsets *sub, FILE *out)
 {
     const struct averages one_seed = {0}; /* nothing to average: a recording has one seed */
-    json_t *o = report_json(c, &one_seed);
+    json_t *o = report_json(c, &one_seed), *value;
+    const char *key;
     const struct costs *m = &g->costs;
     json_object_set_new(o, "kind", json_string("replay"));
     json_object_set_new(o, "recorded", json_string(g->recording.result.path));
@@ -101,8 +103,16 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
     json_object_set_new(o, "time_error_of_a_prompt", json_finite(m->has_time ? m->error_one : NAN));
     json_object_set_new(o, "not_known", m->why_not ? json_string(m->why_not) : json_null());
     if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));
-    json_dumpf(o, out, JSON_INDENT(2));
-    fputc('\n', out);
+    fputs("{\n", out);
+    json_object_foreach(o, key, value)
+    {
+        fprintf(out, "  \"%s\": ", key);
+        json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        fputs(",\n", out);
+    }
+    fputs("  \"report\": ", out);
+    replay_points_write(g, c->files, c->n_files, out);
+    fputs("\n}\n", out);
     json_decref(o);
 }
 

@@ -44,7 +44,7 @@ static json_t *path_json(const struct comparison *c, int file)
 
 static void put_source(json_t *o, const struct source *s)
 {
-    char method[48];
+    char method[CELL];
     put(o, "path", json_string(s->path));
     put(o, "point_id", json_string(s->point_id));
     put(o, "method", json_string(cell_method(method, s)));

@@ -125,6 +125,15 @@ int source_set_job(struct source *s, const struct job *j, const char *yaml, stru
     return entries_read(&s->keys, yaml, strlen(yaml), s->path, e);
 }
 
+void source_set_replayed(struct source *s, bool is_approximate)
+{
+    s->is_replayed = true;
+    s->is_approximate = is_approximate;
+    char run[sizeof s->family];
+    memcpy(run, s->family, sizeof run);
+    snprintf(s->family, sizeof s->family, "r%.*s", HASH_HEX - 2, run); /* never that of a run */
+}
+
 static int read_job(struct source *s, const struct result *r, struct err *e)
 {
     const char *yaml = trace_reader_attr(r->file, "job_yaml"),
@@ -151,6 +160,7 @@ void source_free(struct source *s)
 {
     for (int64_t i = 0; i < s->n_prompts; i++) free(s->prompts[i].complete);
     free(s->prompts);
+    free(s->name);
     free(s->rounds);
     free(s->machine);
     entries_free(&s->keys);

@@ -17,7 +17,8 @@ struct source_prompt {
 };
 
 struct source {
-    const char *path; /* borrowed */
+    const char *path; /* borrowed, or `name` */
+    char *name;       /* owned; NULL where the file's path says it */
     char point_id[HASH_HEX];
     char family[HASH_HEX]; /* the same for files that differ in nothing but the seed */
     struct entries keys;   /* owned: the job, "sampling.top_k" -> "50" */
@@ -46,6 +47,9 @@ void source_free(struct source *s);
 
 /* What the job says of itself.  yaml: the whole job. */
 int source_set_job(struct source *s, const struct job *j, const char *yaml, struct err *e);
+
+/* Not a run, but what one would have done: a point of its own.  After source_set_job. */
+void source_set_replayed(struct source *s, bool is_approximate);
 
 /* Fingerprint, machine, load and idle time of a file's runs. */
 struct result;

@@ -147,7 +147,9 @@ void table_print(const struct comparison *c, const struct averages *p, FILE *out
     table_notes(c, out);
     fputc('\n', out);
     table_legend(c, out);
-    if (c->files[0].is_replayed) return;
+    int f = c->n_files - 1;
+    while (f >= 0 && c->files[f].is_replayed) f--;
+    if (f < 0) return;
     fprintf(out, "\nLook inside a file: specrej inspect %s   (--prompt %lld: one prompt's story)\n",
-            c->files[c->n_files - 1].path, (long long)c->prompt_index[0]);
+            c->files[f].path, (long long)c->prompt_index[0]);
 }

@@ -159,9 +159,22 @@ void words_notes(const struct comparison *c, word_fn *fn, void *to)
 
 /* ---- the columns ---- */
 
+static void say_replayed(const struct comparison *c, const struct speaker *s)
+{
+    for (int f = 0; f < c->n_files; f++) {
+        if (!c->files[f].is_replayed) continue;
+        say(s, "replayed",
+            "not a run: what one would have done with the candidates of the recorded run (specrej "
+            "replay); its times are a model.  approximate: rewards of a length before the round's "
+            "stood in");
+        return;
+    }
+}
+
 void words_legend(const struct comparison *c, word_fn *fn, void *to)
 {
     const struct speaker s = {fn, to};
+    say_replayed(c, &s);
     say(&s, "best reward", "mean over the prompts of the answer's reward");
     say(&s, "improvement",
         "improvement score: 100 is Best-of-%lld, 0 its worst candidate; mean over prompts "

@@ -53,7 +53,7 @@ run 1 bon20.h5 "${few[@]}" n=20
 python3 - <<'PYTHON' || fail "replay --json is not report --json"
 import json, sys
 real, replay = (json.load(open(f)) for f in ("real.json", "replay.json"))
-def row(r, n, method): return next(f for f in r["files"] if f["n"] == n and f["method"] == method)
+def row(r, n, method): return next(f for f in r["files"] if f["n"] == n and f["method"].split(",")[0] == method)
 assert len(replay["files"]) == 4, len(replay["files"])
 points = [(n, m) for n in (64, 20) for m in ("best_of_n", "speculative_rejection")]
 for n, method in points:
@@ -64,6 +64,76 @@ for n, method in points:
         assert a["total"][key] == b["total"][key], (n, method, key)
     assert b["replayed"] and not b["approximate"] and b["total"]["wall_s"] > 0
 PYTHON
+
+# ---- report takes its points, beside the real runs ----
+"$SPECREJ" report replay.json bon64.h5 bon20.h5 real1.h5 real3.h5 --json >mixed.json 2>log || fail "report of both"
+"$SPECREJ" report replay.json -o figures >/dev/null 2>log || fail "report of a replay alone"
+[ "$(grep -c replayed figures/report.csv)" = 4 ] || fail "report.csv does not say replayed"
+python3 - <<'PYTHON' || fail "report of a replay's points is not the replay's table"
+import json
+real, replay, mixed = (json.load(open(f)) for f in ("real.json", "replay.json", "mixed.json"))
+assert len(mixed["files"]) == 8 and not mixed["missing_points"], mixed["missing_points"]
+assert mixed["prompts_compared"] == replay["prompts_compared"]
+for one, all_ in ((real, mixed), (replay, mixed)):
+    for want in one["files"]:
+        got = [f for f in all_["files"] if (f["point_id"], f["replayed"]) == (want["point_id"], want["replayed"])]
+        assert len(got) == 1, (want["path"], len(got))
+        for key in want:
+            a, b = want[key], got[0][key]
+            if key in ("path", "reference", "partner") and want["replayed"]: a = "replay.json: " + a
+            assert a == b, (want["path"], key, a, b)
+PYTHON
+
+python3 - <<'PYTHON' || fail "damaging replay.json"
+import json
+def damage(name, change):
+    r = json.load(open("replay.json"))
+    change(r, r["report"]["points"][1])
+    json.dump(r, open(f"damaged-{name}.json", "w"))
+def put(o, key, value): o[key] = value
+damage("kind", lambda r, p: put(r, "kind", "report"))
+damage("report", lambda r, p: r.pop("report"))
+damage("columns", lambda r, p: r["report"]["columns"].pop())
+damage("points", lambda r, p: put(r["report"], "points", []))
+damage("job", lambda r, p: put(p, "job", "alfa: 1\n"))
+damage("prompts", lambda r, p: p["prompts"].pop())
+damage("order", lambda r, p: r["report"]["prompts"].reverse())
+damage("row", lambda r, p: p["prompts"][2].pop())
+damage("winner", lambda r, p: put(p["prompts"][2], 2, 64))
+damage("lost", lambda r, p: put(p["prompts"][2], 13, "0" * 16))
+damage("digits", lambda r, p: put(p["prompts"][2], 13, "0"))
+damage("best", lambda r, p: put(p["prompts"][2], 3, None))
+damage("spread", lambda r, p: put(p["prompts"][2], 4, 1e6))
+damage("tokens", lambda r, p: put(p["prompts"][2], 9, -1))
+text = open("replay.json").read()
+open("damaged-cut.json", "w").write(text[:len(text) // 2])
+open("damaged-empty.json", "w").write("{}")
+PYTHON
+# damaged NAME EXPECTED: one line that names the file and says what is wrong; status 2.
+damaged() {
+    local status=0
+    "$SPECREJ" report bon64.h5 "damaged-$1.json" >out 2>log || status=$?
+    [ $status = 2 ] || fail "status $status, not 2: $1"
+    [ "$(wc -l <log)" = 1 ] && [ ! -s out ] || fail "not one line: $1"
+    grep -qF "damaged-$1.json" log && grep -qF -- "$2" log || fail "no '$2': $1"
+}
+damaged kind "not of specrej replay"
+damaged empty "not of specrej replay"
+damaged report "it is missing; write it again: specrej replay"
+damaged columns "not those of this program"
+damaged points "it has no points"
+damaged job "report.points[1]: 'job': job:1: unknown key 'alfa'"
+damaged prompts "not a list of 6, one for each prompt"
+damaged order "growing row numbers"
+damaged row "report.points[1].prompts[2]: it is not a list of 14 values"
+damaged winner "'winner' is 64, not from 0 to"
+damaged lost "its winner is not among the complete"
+damaged digits "a digit for each four candidates"
+damaged best "'best' is not a number"
+damaged spread "not in order"
+damaged tokens "'tokens_generated' is below 0"
+damaged cut "not valid JSON"
+echo "report takes a replay's points, and refuses damaged ones"
 
 # refused EXPECTED ARGUMENTS...: exit status 2, a message with EXPECTED in it, no output.
 refused() {
