@@ -5,13 +5,10 @@
  * when those of every prompt of the file come out as recorded.  FLOPs need both models'
  * config.json.
  *
- * Time is a model: passes, rows and attended keys, each with a price that is fitted to the run's
- * own steps (/trace) or, without a trace, to its prompts; error_* say how well it gives back the
- * times of the file's own prompts. */
+ * Time is a model: times.h. */
 #pragma once
 
-#include "report/prices.h"
-#include "report/work.h"
+#include "report/times.h"
 
 struct costs {
     bool reward_is_self;
@@ -21,15 +18,10 @@ struct costs {
     double generator_weights, reward_weights; /* bytes, over all ranks of a group */
     double generator_token, reward_token;     /* bytes of K and V, likewise */
     struct reward_frame *frames;              /* owned [n_prompts] of the recording */
-    bool has_flops, has_bytes, has_time;
+    bool has_flops, has_bytes;
     char *why_not; /* owned: what is missing, NULL: nothing */
-
-    struct prices decode, score;
-    double round_s, prompt_s; /* a decision point; what is left of a prompt */
-    bool from_trace;
-    int64_t n_timed;             /* prompts that the errors are of */
-    double error_sum, error_one; /* of their time in all, of one prompt's (mean of the absolute) */
-    int ranks;                   /* at work on a prompt */
+    struct times times;
+    int ranks; /* at work on a prompt */
 };
 
 /* -1 with *e only when the file cannot be read.  Release with costs_free in both cases. */

@@ -1,92 +1,157 @@
 #include "report/prices.h"
 
+#include "base/mem.h"
+
 #include <math.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { TERMS = 3 };
+enum { PASSES = 20000, ROUNDS = 12 };
+#define NEAR         0.01 /* of a time: nearer counts as this near */
+#define USUAL_SPREAD 0.02 /* of a time: less is never far */
+#define MAD_TO_SD    1.4826
 
-double prices_of(const struct prices *p, double passes, double rows, double keys)
+static void terms_of(const struct prices *p, const struct amount_of_work *w, double x[PRICE_TERMS])
 {
-    return p->pass * passes + p->row * rows + (p->key > 0 ? p->key * keys : 0);
-}
-
-static void terms_of(const struct timed *w, double x[TERMS])
-{
+    double keys = isnan(w->keys) ? 0 : w->keys;
     x[0] = w->passes;
     x[1] = w->rows;
-    x[2] = w->keys;
+    x[2] = w->texts;
+    x[3] = keys;
+    for (int k = 0; k < PRICE_KNOTS; k++)
+        x[4 + k] = p->knot[k] > 0 && keys > p->knot[k] ? keys - p->knot[k] : 0;
 }
 
-/* Normal equations of the chosen terms, each in units of its root mean square, solved by Cholesky;
- * false when two terms cannot be told apart. */
-static bool solve(double a[TERMS][TERMS], const double b[TERMS], const bool use[TERMS],
-                  double out[TERMS])
+double prices_of(const struct prices *p, const struct amount_of_work *w)
 {
-    double l[TERMS][TERMS] = {{0}}, y[TERMS] = {0};
-    for (int i = 0; i < TERMS; i++) {
-        if (!use[i]) continue;
-        for (int k = 0; k <= i; k++) {
-            if (!use[k]) continue;
-            double s = a[i][k] / sqrt(a[i][i] * a[k][k]);
-            for (int m = 0; m < k; m++) s -= l[i][m] * l[k][m];
-            if (i == k && !(s > 1e-9)) return false;
-            l[i][k] = i == k ? sqrt(s) : s / l[k][k];
+    double x[PRICE_TERMS], sum = 0;
+    terms_of(p, w, x);
+    for (int i = 0; i < PRICE_TERMS; i++) sum += p->price[i] * x[i];
+    return sum;
+}
+
+/* The least x'ax / 2 - b'x with no x below 0, one term after the other until nothing changes. */
+static void solve(const double a[PRICE_TERMS][PRICE_TERMS], const double b[PRICE_TERMS],
+                  double x[PRICE_TERMS])
+{
+    for (int pass = 0; pass < PASSES; pass++) {
+        double most = 0, change = 0;
+        for (int i = 0; i < PRICE_TERMS; i++) {
+            double rest = b[i];
+            if (!(a[i][i] > 0)) continue;
+            for (int k = 0; k < PRICE_TERMS; k++) rest -= k == i ? 0 : a[i][k] * x[k];
+            double next = rest > 0 ? rest / a[i][i] : 0, size = sqrt(a[i][i]);
+            change = fmax(change, fabs(next - x[i]) * size);
+            most = fmax(most, next * size);
+            x[i] = next;
         }
-        y[i] = b[i] / sqrt(a[i][i]);
-        for (int m = 0; m < i; m++) y[i] -= l[i][m] * y[m];
-        y[i] /= l[i][i];
-    }
-    for (int i = TERMS - 1; i >= 0; i--) {
-        out[i] = 0;
-        if (!use[i]) continue;
-        out[i] = y[i];
-        for (int m = i + 1; m < TERMS; m++) out[i] -= l[m][i] * out[m];
-        out[i] /= l[i][i];
-    }
-    for (int i = 0; i < TERMS; i++)
-        if (use[i]) out[i] /= sqrt(a[i][i]);
-    return true;
-}
-
-/* A term that is never there, cannot be told apart or would have a price below 0 is left out, the
- * last first. */
-static void fit_terms(double a[TERMS][TERMS], const double b[TERMS], double out[TERMS])
-{
-    bool use[TERMS];
-    for (int i = 0; i < TERMS; i++) use[i] = a[i][i] > 0;
-    for (;;) {
-        int worst = -1;
-        memset(out, 0, TERMS * sizeof *out);
-        bool is_solved = solve(a, b, use, out);
-        for (int i = 0; i < TERMS; i++)
-            if (use[i] && (!is_solved || out[i] < 0)) worst = i;
-        if (worst < 0) return;
-        use[worst] = false;
+        if (change <= 1e-10 * most) return;
     }
 }
 
-struct prices prices_fit(const struct timed *work, size_t n)
+/* Least squares with these weights; those of 0 do not count. */
+static void fit(struct prices *p, const struct timed *work, size_t n, const double *weight)
 {
-    double a[TERMS][TERMS] = {{0}}, b[TERMS] = {0}, out[TERMS], seconds = 0, priced = 0;
-    bool has_keys = true;
-    for (size_t i = 0; i < n; i++) has_keys = has_keys && !isnan(work[i].keys);
+    double a[PRICE_TERMS][PRICE_TERMS] = {{0}}, b[PRICE_TERMS] = {0};
     for (size_t i = 0; i < n; i++) {
-        double x[TERMS];
-        if (!(work[i].seconds > 0)) continue;
-        terms_of(&work[i], x);
-        if (!has_keys) x[2] = 0;
-        for (int r = 0; r < TERMS; r++) {
-            b[r] += x[r];
-            for (int c = 0; c < TERMS; c++) a[r][c] += x[r] * x[c] / work[i].seconds;
+        double x[PRICE_TERMS];
+        if (!(weight[i] > 0)) continue;
+        terms_of(p, &work[i].work, x);
+        for (int r = 0; r < PRICE_TERMS; r++) {
+            b[r] += x[r] * work[i].seconds * weight[i];
+            for (int c = 0; c < PRICE_TERMS; c++) a[r][c] += x[r] * x[c] * weight[i];
         }
     }
-    fit_terms(a, b, out);
-    struct prices p = {out[0], out[1], out[2]};
+    solve(a, b, p->price);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double prices_median(double *values, size_t n)
+{
+    if (n == 0) return NAN;
+    qsort(values, n, sizeof *values, by_size);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+/* Weights under which squares are distances, of times in units of their prices: what is far off
+ * pulls no harder than what is near. */
+static void weigh_distances(const struct prices *p, const struct timed *work, size_t n,
+                            double *weight)
+{
     for (size_t i = 0; i < n; i++) {
+        double priced = prices_of(p, &work[i].work), off = fabs(work[i].seconds - priced);
+        if (weight[i] > 0 && priced > 0) weight[i] = 1 / (priced * fmax(off, NEAR * priced));
+    }
+}
+
+/* Squares in units of the prices of those that are near them, 0 for the others. */
+static void weigh_near(const struct prices *p, const struct timed *work, size_t n, double *weight,
+                       double *scratch)
+{
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        double priced = prices_of(p, &work[i].work);
+        if (priced > 0 && work[i].seconds > 0) scratch[m++] = work[i].seconds / priced;
+    }
+    double middle = prices_median(scratch, m);
+    for (size_t i = 0; i < m; i++) scratch[i] = fabs(scratch[i] - middle);
+    double far = fmax(3 * MAD_TO_SD * prices_median(scratch, m), USUAL_SPREAD);
+    for (size_t i = 0; i < n; i++) {
+        double priced = prices_of(p, &work[i].work);
+        bool counts =
+            priced > 0 && work[i].seconds > 0 && fabs(work[i].seconds / priced - middle) <= far;
+        weight[i] = counts ? 1 / priced : 0;
+    }
+}
+
+/* Halves of the most keys of a step. */
+static void set_knots(struct prices *p, const struct timed *work, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, work[i].work.keys); /* NaN: no keys */
+    for (int k = 0; k < PRICE_KNOTS; k++) p->knot[k] = ldexp(most, -1 - k);
+}
+
+/* The sum of what counts comes out right. */
+static void scale(struct prices *p, const struct timed *work, size_t n, const double *weight)
+{
+    double seconds = 0, priced = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!(weight[i] > 0)) continue;
         seconds += work[i].seconds;
-        priced += prices_of(&p, work[i].passes, work[i].rows, work[i].keys);
+        priced += prices_of(p, &work[i].work);
     }
-    double scale = priced > 0 ? seconds / priced : 0;
-    return (struct prices){p.pass * scale, p.row * scale, p.key * scale};
+    for (int i = 0; i < PRICE_TERMS; i++) p->price[i] *= priced > 0 ? seconds / priced : 0;
+}
+
+struct prices prices_fit(const struct timed *work, size_t n, bool have_knots, double *left_out)
+{
+    struct prices p = {0};
+    double *weight = mem_calloc(n, sizeof *weight), *scratch = mem_calloc(n, sizeof *scratch);
+    double all = 0, out = 0;
+    if (have_knots) set_knots(&p, work, n);
+    for (size_t i = 0; i < n; i++)
+        weight[i] = work[i].seconds > 0 ? 1 / (work[i].seconds * work[i].seconds) : 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        fit(&p, work, n, weight);
+        weigh_distances(&p, work, n, weight);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        weigh_near(&p, work, n, weight, scratch);
+        fit(&p, work, n, weight);
+    }
+    scale(&p, work, n, weight);
+    for (size_t i = 0; i < n; i++) {
+        all += work[i].seconds;
+        if (!(weight[i] > 0)) out += work[i].seconds - prices_of(&p, &work[i].work);
+    }
+    *left_out = all > 0 ? out / all : 0;
+    free(scratch);
+    free(weight);
+    return p;
 }

@@ -1,20 +1,38 @@
-/* Prices of work by the time that it took: a sum of passes, rows and keys, fitted by least squares.
- */
+/* Prices of work by the time that it took: seconds as a sum of passes, rows, texts and attended
+ * keys.
+ *
+ * Keys of a decoding step cost more each the more there are, as fewer of them are in a cache: their
+ * price grows at fixed numbers of keys (knots).  So such prices are of single steps, not of sums of
+ * steps. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
-struct prices { /* seconds */
-    double pass, row, key;
+enum { PRICE_KNOTS = 6, PRICE_TERMS = 4 + PRICE_KNOTS };
+
+struct amount_of_work {
+    double passes, rows, texts, keys; /* keys NaN: not known */
+};
+
+struct prices {
+    double price[PRICE_TERMS]; /* seconds: a pass, a row, a text, a key, a key beyond each knot */
+    double knot[PRICE_KNOTS];  /* keys; 0: none */
 };
 
 struct timed {
-    double passes, rows, keys; /* keys NaN: not known */
+    struct amount_of_work work;
     double seconds;
 };
 
-double prices_of(const struct prices *p, double passes, double rows, double keys);
+double prices_of(const struct prices *p, const struct amount_of_work *w);
 
-/* The prices that give the times of work [n] back best, none below 0; scaled so that the sum is
- * right.  Squares are weighted by 1 / seconds, as times vary. */
-struct prices prices_fit(const struct timed *work, size_t n);
+/* NaN of nothing; changes the order. */
+double prices_median(double *values, size_t n);
+
+/* The prices that give the times of work [n] back best, none below 0.  have_knots: each is one
+ * step.  First the least distances, then the least squares over what is within three times the
+ * usual distance (by the median) of its price: what something else disturbed does not count. Scaled
+ * so that the sum of what counts is right.  *left_out: what did not count took longer than it
+ * should have, as a part of all seconds. */
+struct prices prices_fit(const struct timed *work, size_t n, bool have_knots, double *left_out);

@@ -30,13 +30,15 @@ static void print_head(const struct replay_grid *g, FILE *out)
             g->n, (long long)g->n_approximate);
     else
         print_field(out, "replayed", "%d points, exactly", g->n);
-    if (c->has_time)
+    const struct times *t = &c->times;
+    if (t->is_known)
         print_field(
             out, "times",
-            "a model, fitted to %s of this file; on the %lld prompts that it was fitted to it is "
-            "%+.1f %% off in all, %.1f %% on one (mean)",
-            c->from_trace ? "the steps" : "the prompts", (long long)c->n_timed, 100 * c->error_sum,
-            100 * c->error_one);
+            "a model, fitted to %s of this file without what took unusually long (%.1f %% of "
+            "their time); on the %lld prompts that it was fitted to it is %+.1f %% off in all, "
+            "%.1f %% on one (mean)",
+            t->from_trace ? "the steps" : "the prompts", 100 * t->left_out, (long long)t->n_timed,
+            100 * t->error_sum, 100 * t->error_one);
     if (c->why_not) print_field(out, "not known", "some costs: %s", c->why_not);
 }
 
@@ -96,11 +98,13 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
     json_t *o = report_json(c, &one_seed), *value;
     const char *key;
     const struct costs *m = &g->costs;
+    const struct times *t = &m->times;
     json_object_set_new(o, "kind", json_string("replay"));
     json_object_set_new(o, "recorded", json_string(g->recording.result.path));
-    json_object_set_new(o, "times_from", json_string(m->from_trace ? "steps" : "prompts"));
-    json_object_set_new(o, "time_error", json_finite(m->has_time ? m->error_sum : NAN));
-    json_object_set_new(o, "time_error_of_a_prompt", json_finite(m->has_time ? m->error_one : NAN));
+    json_object_set_new(o, "times_from", json_string(t->from_trace ? "steps" : "prompts"));
+    json_object_set_new(o, "time_error", json_finite(t->is_known ? t->error_sum : NAN));
+    json_object_set_new(o, "time_error_of_a_prompt", json_finite(t->is_known ? t->error_one : NAN));
+    json_object_set_new(o, "time_left_out", json_finite(t->is_known ? t->left_out : NAN));
     json_object_set_new(o, "not_known", m->why_not ? json_string(m->why_not) : json_null());
     if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));
     fputs("{\n", out);

@@ -30,16 +30,23 @@ static struct model_stats prefill(int64_t n, int64_t max_rows)
         .rows = n, .forwards = passes(n, max_rows), .attended_keys = keys_of(0, n)};
 }
 
-/* Decoding passes when more candidates may generate than one pass holds. */
-static int64_t decoding_passes(const struct replay *x, int64_t longest, int64_t max_rows)
+int64_t *work_live(const struct replay *x, int64_t *steps)
 {
-    int64_t *ends = mem_calloc((size_t)longest + 1, sizeof *ends), live = x->n, n = 0;
-    for (int64_t i = 0; i < x->n; i++) ends[x->candidates[i].n_tokens]++;
-    for (int64_t s = 1; s < longest; s++) {
-        live -= ends[s];
-        n += passes(live, max_rows);
-    }
-    free(ends);
+    *steps = 0;
+    for (int64_t i = 0; i < x->n; i++)
+        if (x->candidates[i].n_tokens > *steps) *steps = x->candidates[i].n_tokens;
+    int64_t *live = mem_calloc((size_t)*steps + 1, sizeof *live), now = x->n;
+    for (int64_t i = 0; i < x->n; i++) live[x->candidates[i].n_tokens]++; /* that end there */
+    for (int64_t s = 0; s <= *steps; s++) live[s] = now -= live[s];
+    return live;
+}
+
+/* Decoding passes when more candidates may generate than one pass holds. */
+static int64_t decoding_passes(const struct replay *x, int64_t max_rows)
+{
+    int64_t steps, n = 0, *live = work_live(x, &steps);
+    for (int64_t s = 1; s < steps; s++) n += passes(live[s], max_rows);
+    free(live);
     return n;
 }
 
@@ -56,7 +63,7 @@ static struct model_stats decoding(const struct replay *x, int64_t prompt_tokens
         if (n > longest) longest = n;
     }
     s.logits_rows = s.rows;
-    s.forwards = x->n > max_rows ? decoding_passes(x, longest, max_rows) : longest - 1;
+    s.forwards = x->n > max_rows ? decoding_passes(x, max_rows) : longest - 1;
     *steps = longest;
     return s;
 }

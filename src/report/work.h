@@ -24,6 +24,9 @@ struct work {
 struct work work_of(const struct replay *x, int64_t prompt_tokens, int64_t max_rows,
                     enum reward_cache cache, const struct reward_frame *frame);
 
+/* Candidates that take each decoding step 1 .. *steps - 1: caller frees [*steps]. */
+int64_t *work_live(const struct replay *x, int64_t *steps);
+
 /* Work of one call of the scorer: items [n] of x->scorings; kept [candidate] is the text whose KV
  * is there, updated. */
 struct model_stats work_of_call(const struct replay_scoring *items, int64_t n, int64_t *kept,

@@ -1,13 +1,15 @@
 /* A replay of a recorded Best-of-N run against runs that were really made, prompt by prompt.
  *
- *   compare_replay RECORDED REAL...     for the job in each REAL file, RECORDED replayed under it
- * has the same skipped prompts, winner, candidates (status, tokens, reward bits, round that cut
- *       them), rounds (step, trigger, counts, cut, pages in use), tokens generated and scored,
+ *   compare_replay [--times] RECORDED REAL...     for the job in each REAL file, RECORDED replayed
+ * under it has the same skipped prompts, winner, candidates (status, tokens, reward bits, round
+ * that cut them), rounds (step, trigger, counts, cut, pages in use), tokens generated and scored,
  * FLOPs and bytes; prints the number of rounds by trigger, and how far the modelled times are off
+ *       --times: a line for each run, too; counts that the file does not tell are not compared
  *
  * Status 0; 1: a difference, named on stderr; 2: usage, or a file that cannot be read. */
 #include "backend/backend.h"
 #include "base/mem.h"
+#include "job/schedule.h"
 #include "report/costs.h"
 
 #include <math.h>
@@ -18,7 +20,8 @@
 #define FAIL(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))
 
 struct seconds {
-    double real, modelled, off;
+    double real, modelled, off, most_off;
+    bool each; /* a line for each run */
 };
 
 static void must(int rc, const struct err *e)
@@ -152,38 +155,54 @@ static void check_file(const struct recording *r, const struct costs *costs, con
         check_prompt(&x, real.file, at, path, triggers);
         if (x.is_skipped || !x.is_at_once) continue;
         struct cost_of_prompt cost = costs_of(costs, r, i, &x);
-        check_costs(&trace_prompts(real.file)[at], &cost, path);
+        if (!s->each || isfinite(cost.flops))
+            check_costs(&trace_prompts(real.file)[at], &cost, path);
         real_s += trace_prompts(real.file)[at].wall_s;
         modelled_s += cost.wall_s;
     }
+    double off = modelled_s / real_s - 1;
     s->real += real_s;
     s->modelled += modelled_s;
-    s->off += fabs(modelled_s / real_s - 1);
+    s->off += fabs(off);
+    if (!(fabs(off) <= s->most_off)) s->most_off = fabs(off);
+    const struct job *j = &real.job;
+    char *rounds = schedule_to_text(&j->rounds);
+    if (s->each && j->method == METHOD_BEST_OF_N)
+        printf("%-40s", "best_of_n");
+    else if (s->each)
+        printf("alpha %-4g budget %-7lld %-18s", j->alpha, (long long)j->budget_tokens, rounds);
+    if (s->each)
+        printf(" N %-4lld took %8.3f s, modelled %8.3f s, %+6.1f %%\n", (long long)j->n, real_s,
+               modelled_s, 100 * off);
+    free(rounds);
     replay_free(&x);
     result_close(&real);
 }
 
 int main(int argc, char **argv)
 {
+    bool each = argc > 1 && strcmp(argv[1], "--times") == 0;
+    argc -= each;
+    argv += each;
     if (argc < 3) {
-        fprintf(stderr, "usage: compare_replay RECORDED REAL...\n");
+        fprintf(stderr, "usage: compare_replay [--times] RECORDED REAL...\n");
         return 2;
     }
     struct err e;
     struct recording r;
     int64_t triggers[ROUND_TRIGGERS] = {0};
     struct costs costs;
-    struct seconds s = {0};
+    struct seconds s = {.each = each};
     must(recording_open(&r, argv[1], &e), &e);
     must(costs_learn(&costs, &r, &e), &e);
     for (int i = 2; i < argc; i++) check_file(&r, &costs, argv[i], triggers, &s);
     printf("%d runs: %lld memory, %lld scheduled, %lld early, %lld final rounds\n", argc - 2,
            (long long)triggers[TRIGGER_MEMORY], (long long)triggers[TRIGGER_SCHEDULE],
            (long long)triggers[TRIGGER_EARLY], (long long)triggers[TRIGGER_FINAL]);
-    printf("times: %.3f s, modelled %+.1f %%, a run %.1f %% off; its own prompts %+.1f %%, one "
-           "%.1f %%\n",
-           s.real, 100 * (s.modelled / s.real - 1), 100 * s.off / (argc - 2), 100 * costs.error_sum,
-           100 * costs.error_one);
+    printf("times: %.3f s, modelled %+.1f %%, a run %.1f %% off, at most %.1f %%; its own prompts "
+           "%+.1f %%, one %.1f %%, %.1f %% of their time left out\n",
+           s.real, 100 * (s.modelled / s.real - 1), 100 * s.off / (argc - 2), 100 * s.most_off,
+           100 * costs.times.error_sum, 100 * costs.times.error_one, 100 * costs.times.left_out);
     costs_free(&costs);
     recording_close(&r);
     return 0;

@@ -44,6 +44,29 @@ for recorded in "${!runs[@]}"; do
 done
 echo "$points real runs: replayed exactly"
 
+# ---- the demo's models, whose reward model has a tokenizer of its own: no counts, but times ----
+demo() {
+    local out=$1
+    shift
+    "$SPECREJ" run "$demo_job" -q --set "sweep={n: [12]}" --set "output=$out" --set dataset.limit=2 \
+        --set sampling.max_new_tokens=64 "$@" >log 2>&1 || fail "status $? of the demo's $out"
+}
+demo_job=$(cd "$golden/../../.." && pwd)/jobs/demo/demo.yaml
+demo demo.h5 --set method=best_of_n --set score_at=pages --set budget_tokens=4000
+demo demo-sr.h5 --set method=speculative_rejection --set budget_tokens=400
+"$COMPARE_REPLAY" --times demo.h5 demo-sr.h5 >out 2>log || fail "compare_replay of the demo"
+cat out
+"$SPECREJ" replay demo.h5 --set budget_tokens=400 -o demo.json 2>log || fail "replay of the demo"
+python3 - <<'PYTHON' || fail "times without counts"
+import json
+r = json.load(open("demo.json"))
+assert "tokenizer" in r["not_known"] and r["times_from"] == "steps"
+for f in r["files"]:
+    assert f["total"]["flops"] is None and f["total"]["tokens_scored"] is None
+    assert 0 < f["total"]["wall_s"] == f["total"]["compute_s"]
+assert r["time_error"] is not None and r["time_left_out"] is not None
+PYTHON
+
 # ---- the verb: as the report of runs that were really made ----
 run 1 bon64.h5 "${few[@]}"
 run 1 bon20.h5 "${few[@]}" n=20
