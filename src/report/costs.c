@@ -1,7 +1,6 @@
 #include "report/costs.h"
 
 #include "base/mem.h"
-#include "base/span.h"
 
 #include <math.h>
 #include <stdlib.h>

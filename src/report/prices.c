@@ -13,21 +13,12 @@ enum { PASSES = 20000, ROUNDS = 12 };
 
 static void terms_of(const struct prices *p, const struct amount_of_work *w, double x[PRICE_TERMS])
 {
-    double keys = isnan(w->keys) ? 0 : w->keys;
     x[0] = w->passes;
     x[1] = w->rows;
     x[2] = w->texts;
-    x[3] = keys;
+    x[3] = w->keys;
     for (int k = 0; k < PRICE_KNOTS; k++)
-        x[4 + k] = p->knot[k] > 0 && keys > p->knot[k] ? keys - p->knot[k] : 0;
-}
-
-double prices_of(const struct prices *p, const struct amount_of_work *w)
-{
-    double x[PRICE_TERMS], sum = 0;
-    terms_of(p, w, x);
-    for (int i = 0; i < PRICE_TERMS; i++) sum += p->price[i] * x[i];
-    return sum;
+        x[4 + k] = p->knot[k] > 0 && w->keys > p->knot[k] ? w->keys - p->knot[k] : 0;
 }
 
 /* The least x'ax / 2 - b'x with no x below 0, one term after the other until nothing changes. */
@@ -113,7 +104,7 @@ static void weigh_near(const struct prices *p, const struct timed *work, size_t 
 static void set_knots(struct prices *p, const struct timed *work, size_t n)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, work[i].work.keys); /* NaN: no keys */
+    for (size_t i = 0; i < n; i++) most = fmax(most, work[i].work.keys);
     for (int k = 0; k < PRICE_KNOTS; k++) p->knot[k] = ldexp(most, -1 - k);
 }
 

@@ -12,12 +12,12 @@
 enum { PRICE_KNOTS = 6, PRICE_TERMS = 4 + PRICE_KNOTS };
 
 struct amount_of_work {
-    double passes, rows, texts, keys; /* keys NaN: not known */
+    double passes, rows, texts, keys;
 };
 
 struct prices {
     double price[PRICE_TERMS]; /* seconds: a pass, a row, a text, a key, a key beyond each knot */
-    double knot[PRICE_KNOTS];  /* keys; 0: none */
+    double knot[PRICE_KNOTS];  /* keys; 0: none, its price is 0 */
 };
 
 struct timed {
@@ -25,7 +25,16 @@ struct timed {
     double seconds;
 };
 
-double prices_of(const struct prices *p, const struct amount_of_work *w);
+static inline double prices_of(const struct prices *p, const struct amount_of_work *w)
+{
+    const double *x = p->price;
+    double sum = x[0] * w->passes + x[1] * w->rows + x[2] * w->texts + x[3] * w->keys;
+    for (int k = 0; k < PRICE_KNOTS; k++) {
+        double beyond = w->keys - p->knot[k];
+        sum += x[4 + k] * (beyond > 0 ? beyond : 0);
+    }
+    return sum;
+}
 
 /* NaN of nothing; changes the order. */
 double prices_median(double *values, size_t n);

@@ -14,6 +14,22 @@
 
 /* ---- a table ---- */
 
+static void print_times(const struct times *t, FILE *out)
+{
+    if (!t->is_known) return;
+    print_field(
+        out, "times",
+        "a model, fitted to the %s of this file without what took unusually long (%.1f %% of "
+        "their time); on the %lld prompts that it was fitted to it is %+.1f %% off in all, "
+        "%.1f %% on one (mean)",
+        t->from_trace ? "steps" : "prompts", 100 * t->left_out, (long long)t->n_timed,
+        100 * t->error_sum, 100 * t->error_one);
+    if (t->from_trace && t->fewest > 1)
+        print_field(out, "",
+                    "its steps had %lld to %lld candidates; what steps with fewer take is a guess",
+                    (long long)t->fewest, (long long)t->most);
+}
+
 static void print_head(const struct replay_grid *g, FILE *out)
 {
     const struct recording *r = &g->recording;
@@ -30,15 +46,7 @@ static void print_head(const struct replay_grid *g, FILE *out)
             g->n, (long long)g->n_approximate);
     else
         print_field(out, "replayed", "%d points, exactly", g->n);
-    const struct times *t = &c->times;
-    if (t->is_known)
-        print_field(
-            out, "times",
-            "a model, fitted to %s of this file without what took unusually long (%.1f %% of "
-            "their time); on the %lld prompts that it was fitted to it is %+.1f %% off in all, "
-            "%.1f %% on one (mean)",
-            t->from_trace ? "the steps" : "the prompts", 100 * t->left_out, (long long)t->n_timed,
-            100 * t->error_sum, 100 * t->error_one);
+    print_times(&c->times, out);
     if (c->why_not) print_field(out, "not known", "some costs: %s", c->why_not);
 }
 
@@ -104,6 +112,7 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
     json_object_set_new(o, "times_from", json_string(t->from_trace ? "steps" : "prompts"));
     json_object_set_new(o, "time_error", json_finite(t->is_known ? t->error_sum : NAN));
     json_object_set_new(o, "time_error_of_a_prompt", json_finite(t->is_known ? t->error_one : NAN));
+    json_object_set_new(o, "time_fewest_candidates", json_integer(t->fewest));
     json_object_set_new(o, "time_left_out", json_finite(t->is_known ? t->left_out : NAN));
     json_object_set_new(o, "not_known", m->why_not ? json_string(m->why_not) : json_null());
     if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));

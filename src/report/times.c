@@ -101,7 +101,6 @@ static int read_spans(const struct times *t, const struct reader *r, const struc
         if (s->phase == SPAN_DECODE && step > 0) {
             struct timed one = {
                 step_of(r, (double)s->sequences, own_row(o, i)->prompt_tokens, step), seconds};
-            if (!own_is_plain(o, i)) one.work.keys = NAN;
             ARRAY_PUSH(*decode, one);
         }
         if (s->phase != SPAN_SCORE || at >= (int64_t)x->scorings.n) continue;
@@ -241,6 +240,11 @@ static void learn(struct times *t, const struct reader *r, const struct own *o,
     for (size_t k = 0; k < score->n; k++) took_s += score->items[k].seconds;
     t->decode = prices_fit(decode->items, decode->n, t->from_trace, &out_d);
     if (!r->is_self) t->score = prices_fit(score->items, score->n, false, &out_s);
+    for (size_t k = 0; k < decode->n && t->from_trace; k++) {
+        int64_t live = (int64_t)decode->items[k].work.rows;
+        if (k == 0 || live < t->fewest) t->fewest = live;
+        if (live > t->most) t->most = live;
+    }
     t->left_out = (out_d * took_d + out_s * took_s) / (took_d + took_s);
     learn_rest(t, r, o);
     t->is_known = t->n_timed > 0;
@@ -257,10 +261,10 @@ int times_learn(struct times *t, const struct reader *r, const struct own *o, st
                                       recording->n_lengths > 0};
     bool can = t->from_trace || r->is_self || frames_are_known(r, o);
     for (int64_t i = 0; i < recording->n_prompts && rc == 0 && can; i++) {
-        if (o->replays[i].n == 0) continue;
+        if (!own_is_plain(o, i)) continue;
         if (t->from_trace)
             rc = read_spans(t, r, o, i, &decode, &score, &reading, e);
-        else if (own_is_plain(o, i))
+        else
             read_prompt(o, i, &decode, &score);
     }
     fit_reading(t, &reading);

@@ -26,6 +26,7 @@ struct times {
     struct prices prefill, decode, score;
     double per_token, per_text; /* tokens that the reward model reads, where frames do not say */
     double point_s, token_s; /* a decision point; what is left of a prompt, per token generated */
+    int64_t fewest, most;    /* candidates in a step that prices were fitted to; 0: no steps */
     double left_out;         /* part of the recorded steps' time: disturbances */
     int64_t n_timed;         /* prompts that the errors are of */
     double error_sum, error_one; /* of their time in all, of one prompt's (mean of the absolute) */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/span.h"
 #include "report/replay_verb.h"
 #include "trace/writer.h"
 
@@ -28,6 +29,27 @@ static void must(int rc, const struct err *e)
 static float uniform(uint32_t prompt, uint32_t candidate, uint32_t what)
 {
     return (float)philox4x32(1, prompt, candidate, what, 0).word[0] * 0x1p-32f;
+}
+
+/* A decoding step for each length, of those that are longer: what the times are learned from.
+ * steps [MAX_NEW]; returns how many. */
+static int64_t make_steps(const struct candidate_row *c, int64_t n, struct trace_row *steps)
+{
+    int64_t at_ns = 0;
+    for (int64_t s = 1; s < MAX_NEW; s++) {
+        int64_t live = 0;
+        for (int64_t i = 0; i < n; i++) live += c[i].n_tokens > s;
+        if (live == 0) return s - 1;
+        int64_t took_ns = 30000 + 20000 * live + live * (PROMPT_TOKENS + s) / 4;
+        steps[s - 1] = (struct trace_row){.phase = SPAN_DECODE,
+                                          .step = s + 1,
+                                          .start_ns = at_ns,
+                                          .end_ns = at_ns + took_ns,
+                                          .sequences = live,
+                                          .tokens = live};
+        at_ns += took_ns;
+    }
+    return MAX_NEW - 1;
 }
 
 /* Rewards on the way are the final one and noise that shrinks with the length. */
@@ -64,7 +86,10 @@ static void commit(struct trace *t, uint32_t prompt, int64_t n)
             ARRAY_PUSH(partials, row);
         }
     }
+    struct trace_row *steps = mem_calloc(MAX_NEW, sizeof *steps);
     struct trace_record r = {.candidates = c,
+                             .trace = steps,
+                             .n_trace = make_steps(c, n, steps),
                              .n_candidates = n,
                              .partial_rewards = partials.items,
                              .n_partial_rewards = (int64_t)partials.n};
@@ -79,6 +104,7 @@ static void commit(struct trace *t, uint32_t prompt, int64_t n)
     struct err e;
     must(trace_commit(t, &r, &e), &e);
     free(partials.items);
+    free(steps);
     free(c);
 }
 
