@@ -6,26 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSES = 20000, ROUNDS = 12 };
+enum { SWEEPS = 20000, ROUNDS = 12 };
 #define NEAR         0.01 /* of a time: nearer counts as this near */
 #define USUAL_SPREAD 0.02 /* of a time: less is never far */
 #define MAD_TO_SD    1.4826
 
+static double beyond(double x, double knot)
+{
+    return knot > 0 && x > knot ? x - knot : 0;
+}
+
 static void terms_of(const struct prices *p, const struct amount_of_work *w, double x[PRICE_TERMS])
 {
-    x[0] = w->passes;
-    x[1] = w->rows;
-    x[2] = w->texts;
-    x[3] = w->keys;
-    for (int k = 0; k < PRICE_KNOTS; k++)
-        x[4 + k] = p->knot[k] > 0 && w->keys > p->knot[k] ? w->keys - p->knot[k] : 0;
+    *x++ = w->passes;
+    *x++ = w->rows;
+    *x++ = w->texts;
+    *x++ = w->keys;
+    for (int k = 0; k < PRICE_KEY_KNOTS; k++) *x++ = beyond(w->keys, p->key_knot[k]);
+    for (int k = 0; k < PRICE_ROW_KNOTS; k++) *x++ = beyond(w->rows, p->row_knot[k]);
 }
 
 /* The least x'ax / 2 - b'x with no x below 0, one term after the other until nothing changes. */
 static void solve(const double a[PRICE_TERMS][PRICE_TERMS], const double b[PRICE_TERMS],
                   double x[PRICE_TERMS])
 {
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int sweep = 0; sweep < SWEEPS; sweep++) {
         double most = 0, change = 0;
         for (int i = 0; i < PRICE_TERMS; i++) {
             double rest = b[i];
@@ -100,12 +105,16 @@ static void weigh_near(const struct prices *p, const struct timed *work, size_t 
     }
 }
 
-/* Halves of the most keys of a step. */
+/* Halves of the most keys and rows of a step. */
 static void set_knots(struct prices *p, const struct timed *work, size_t n)
 {
-    double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, work[i].work.keys);
-    for (int k = 0; k < PRICE_KNOTS; k++) p->knot[k] = ldexp(most, -1 - k);
+    double keys = 0, rows = 0;
+    for (size_t i = 0; i < n; i++) {
+        keys = fmax(keys, work[i].work.keys);
+        rows = fmax(rows, work[i].work.rows);
+    }
+    for (int k = 0; k < PRICE_KEY_KNOTS; k++) p->key_knot[k] = ldexp(keys, -1 - k);
+    for (int k = 0; k < PRICE_ROW_KNOTS; k++) p->row_knot[k] = ldexp(rows, -1 - k);
 }
 
 /* The sum of what counts comes out right. */

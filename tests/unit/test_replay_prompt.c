@@ -406,6 +406,27 @@ static void test_one_prompt(void **state)
 
 /* ---- prices ---- */
 
+/* What a GPU does: the weights are read whatever the number of rows, up to some that take longer.
+ */
+static void test_prices_of_flat_steps(void **state)
+{
+    (void)state;
+    enum { STEPS = 500 };
+    static struct timed steps[STEPS];
+    double left_out;
+    for (int i = 0; i < STEPS; i++) {
+        double rows = 1 + (i * 13) % 256, keys = rows * (500 + i % 211);
+        double s = 4e-3 + (rows > 64 ? (rows - 64) * 6e-5 : 0) + 3e-9 * keys;
+        steps[i] = (struct timed){{1, rows, 0, keys}, s * (1 + 0.02 * ((i * 37) % 11 - 5) / 5.0)};
+    }
+    struct prices p = prices_fit(steps, STEPS, true, &left_out);
+    for (double rows = 1; rows <= 256; rows *= 4) {
+        struct amount_of_work w = {1, rows, 0, rows * 600};
+        double s = 4e-3 + (rows > 64 ? (rows - 64) * 6e-5 : 0) + 3e-9 * w.keys;
+        assert_true(fabs(prices_of(&p, &w) / s - 1) < 0.03);
+    }
+}
+
 /* Steps whose keys cost more beyond what a cache holds come out exactly; a tenth that something
  * else disturbed does not change that. */
 static void test_prices(void **state)
@@ -423,7 +444,7 @@ static void test_prices(void **state)
     assert_true(fabs(p.price[0] / 3e-5 - 1) < 1e-3);
     assert_true(fabs(p.price[1] / 2e-5 - 1) < 1e-4);
     assert_true(fabs(left_out) < 1e-6);
-    double knot = p.knot[1];
+    double knot = p.key_knot[1];
     for (int i = 0; i < STEPS; i++) {
         double keys = steps[i].work.keys;
         steps[i].seconds += keys > knot ? 4e-7 * (keys - knot) : 0;
@@ -452,7 +473,7 @@ int main(void)
         cmocka_unit_test(test_nan_at_the_end), cmocka_unit_test(test_ties),
         cmocka_unit_test(test_all_lost),       cmocka_unit_test(test_one_candidate),
         cmocka_unit_test(test_ends_of_alpha),  cmocka_unit_test(test_one_prompt),
-        cmocka_unit_test(test_prices),
+        cmocka_unit_test(test_prices),         cmocka_unit_test(test_prices_of_flat_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
