@@ -7,6 +7,7 @@
 #include "report/page.h"
 #include "report/print.h"
 #include "report/table.h"
+#include "report/twins.h"
 #include "trace/place.h"
 
 #include <math.h>
@@ -111,6 +112,7 @@ json_t *report_json(const struct comparison *c, const struct averages *p)
     put(o, "kind", json_string("report"));
     put(o, "reference_n", c->reference_n ? json_integer(c->reference_n) : json_null());
     put(o, "files", files);
+    put(o, "modelled_times", twins_json(c));
     put(o, "points", points);
     put(o, "missing_points", missing);
     put(o, "prompts_compared", compared);

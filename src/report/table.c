@@ -2,6 +2,7 @@
 
 #include "report/cells.h"
 #include "report/print.h"
+#include "report/twins.h"
 #include "report/words.h"
 
 #include <math.h>
@@ -145,6 +146,7 @@ void table_print(const struct comparison *c, const struct averages *p, FILE *out
     print_costs(c, out);
     print_points(p, out);
     table_notes(c, out);
+    twins_print(c, out);
     fputc('\n', out);
     table_legend(c, out);
     int f = c->n_files - 1;

@@ -97,6 +97,12 @@ import json
 real, replay, mixed = (json.load(open(f)) for f in ("real.json", "replay.json", "mixed.json"))
 assert len(mixed["files"]) == 8 and not mixed["missing_points"], mixed["missing_points"]
 assert mixed["prompts_compared"] == replay["prompts_compared"]
+off = []
+for f in replay["files"]:
+    off += [f["total"]["wall_s"] / r["total"]["wall_s"] - 1 for r in real["files"] if r["point_id"] == f["point_id"]]
+times = mixed["modelled_times"]
+assert times["points"] == len(off) >= 2 and replay["modelled_times"] is real["modelled_times"] is None
+assert abs(times["off_mean"] - sum(map(abs, off)) / len(off)) < 1e-12 and abs(times["off_most"] - max(map(abs, off))) < 1e-12
 for one, all_ in ((real, mixed), (replay, mixed)):
     for want in one["files"]:
         got = [f for f in all_["files"] if (f["point_id"], f["replayed"]) == (want["point_id"], want["replayed"])]
