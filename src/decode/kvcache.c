@@ -4,36 +4,59 @@
 
 #include <stdlib.h>
 
-struct kvcache {
+/* What the users of one pool share. */
+struct pool {
     struct model *model;
-    int64_t n_pages, budget, used, peak;
+    int64_t n_pages;
     int32_t *free_pages; /* stack of pages with no reference */
     int64_t n_free;
     int32_t *refs; /* [n_pages] */
 };
 
-struct kvcache *kvcache_create(struct model *m, int64_t n_pages)
+struct kvcache {
+    struct pool *pool;
+    bool owns_pool;
+    int64_t budget, used, peak;
+};
+
+static struct kvcache *user_of(struct pool *p, bool owns_pool)
 {
     struct kvcache *k = mem_calloc(1, sizeof *k);
-    k->model = m;
-    k->n_pages = k->budget = k->n_free = n_pages;
-    k->free_pages = mem_calloc((size_t)n_pages, sizeof *k->free_pages);
-    k->refs = mem_calloc((size_t)n_pages, sizeof *k->refs);
-    for (int64_t i = 0; i < n_pages; i++) k->free_pages[i] = to_i32(n_pages - 1 - i);
+    *k = (struct kvcache){.pool = p, .owns_pool = owns_pool, .budget = p->n_pages};
     return k;
+}
+
+struct kvcache *kvcache_create(struct model *m, int64_t n_pages)
+{
+    struct pool *p = mem_calloc(1, sizeof *p);
+    p->model = m;
+    p->n_pages = p->n_free = n_pages;
+    p->free_pages = mem_calloc((size_t)n_pages, sizeof *p->free_pages);
+    p->refs = mem_calloc((size_t)n_pages, sizeof *p->refs);
+    for (int64_t i = 0; i < n_pages; i++) p->free_pages[i] = to_i32(n_pages - 1 - i);
+    return user_of(p, true);
+}
+
+struct kvcache *kvcache_share(struct kvcache *k)
+{
+    return user_of(k->pool, false);
 }
 
 void kvcache_destroy(struct kvcache *k)
 {
     if (!k) return;
-    free(k->free_pages);
-    free(k->refs);
+    ENSURE(k->owns_pool || k->used == 0);
+    if (k->owns_pool) {
+        free(k->pool->free_pages);
+        free(k->pool->refs);
+        free(k->pool);
+    }
     free(k);
 }
 
 void kvcache_set_budget(struct kvcache *k, int64_t budget_pages)
 {
-    k->budget = budget_pages < k->n_pages ? budget_pages : k->n_pages;
+    k->budget = budget_pages < k->pool->n_pages ? budget_pages : k->pool->n_pages;
 }
 
 int64_t kvcache_budget(const struct kvcache *k)
@@ -56,36 +79,43 @@ int64_t kvcache_peak(struct kvcache *k, bool reset)
     return peak;
 }
 
+int64_t kvcache_pool_free(const struct kvcache *k)
+{
+    return k->pool->n_free;
+}
+
 int32_t kvcache_take(struct kvcache *k)
 {
-    if (k->used >= k->budget) return -1;
-    ENSURE(k->n_free > 0);
-    int32_t page = k->free_pages[--k->n_free];
-    ENSURE(k->refs[page] == 0);
-    k->refs[page] = 1;
+    struct pool *p = k->pool;
+    if (k->used >= k->budget || p->n_free == 0) return -1;
+    int32_t page = p->free_pages[--p->n_free];
+    ENSURE(p->refs[page] == 0);
+    p->refs[page] = 1;
     if (++k->used > k->peak) k->peak = k->used;
     return page;
 }
 
 void kvcache_retain(struct kvcache *k, int32_t page)
 {
-    ENSURE(page >= 0 && page < k->n_pages && k->refs[page] > 0);
-    k->refs[page]++;
+    struct pool *p = k->pool;
+    ENSURE(page >= 0 && page < p->n_pages && p->refs[page] > 0);
+    p->refs[page]++;
 }
 
 void kvcache_release(struct kvcache *k, int32_t page)
 {
-    ENSURE(page >= 0 && page < k->n_pages && k->refs[page] > 0);
-    if (--k->refs[page] > 0) return;
-    k->free_pages[k->n_free++] = page;
+    struct pool *p = k->pool;
+    ENSURE(page >= 0 && page < p->n_pages && p->refs[page] > 0);
+    if (--p->refs[page] > 0) return;
+    p->free_pages[p->n_free++] = page;
     k->used--;
 }
 
 int32_t kvcache_copy(struct kvcache *k, int32_t page)
 {
     int32_t own = kvcache_take(k);
-    struct backend *b = k->model->backend;
-    if (own >= 0) b->ops->kv_copy(b, k->model->kv, own, page);
+    struct model *m = k->pool->model;
+    if (own >= 0) m->backend->ops->kv_copy(m->backend, m->kv, own, page);
     return own;
 }
 

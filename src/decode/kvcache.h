@@ -2,7 +2,10 @@
  * fork's full pages are shared.
  *
  * Two sizes: the pool (what the device holds) and the logical budget (what decisions count against,
- * design: the same on any node).  The budget never exceeds the pool. */
+ * design: the same on any node).  The budget never exceeds the pool.
+ *
+ * A pool may have several users (prompts in flight at once), each with a count and a budget of its
+ * own; a page goes back to the user who took it. */
 #pragma once
 
 #include "model/transformer.h"
@@ -11,6 +14,8 @@ struct kvcache; /* opaque */
 
 /* Borrows the model. */
 struct kvcache *kvcache_create(struct model *m, int64_t n_pages);
+/* Another user of k's pool; gives all its pages back and is destroyed before k. */
+struct kvcache *kvcache_share(struct kvcache *k);
 void kvcache_destroy(struct kvcache *k); /* accepts NULL */
 
 /* Pages to start with for the next prompt: at most the pool. */
@@ -21,7 +26,10 @@ int64_t
 kvcache_free(const struct kvcache *k); /* budget - used; below 0 when the budget was set below */
 int64_t kvcache_peak(struct kvcache *k, bool reset); /* most pages in use since the last reset */
 
-/* Take one page, reference count 1; -1 when the budget is used up. */
+int64_t kvcache_pool_free(const struct kvcache *k); /* pages that no user of the pool holds */
+
+/* Take one page, reference count 1; -1 when the budget is used up, or other users hold the rest of
+ * the pool. */
 int32_t kvcache_take(struct kvcache *k);
 void kvcache_retain(struct kvcache *k, int32_t page);
 void kvcache_release(struct kvcache *k, int32_t page);

@@ -32,6 +32,19 @@ struct pack {
     } arriving; /* parked pages that its rows read: they come back while it runs */
 };
 
+/* A prompt, and what is kept of its candidates. */
+struct scorer_prompt {
+    struct scorer_prompt *younger, *older;
+    struct ids prefix, closing;
+    struct page_list prefix_pages; /* empty: computed again when needed */
+    float *prefix_hidden;          /* [D] final norm's output at the prefix's last token */
+    float *gate;                   /* [n_objectives]: HEAD_GATED */
+    struct {
+        struct slot *items;
+        size_t n, cap;
+    } slots; /* by candidate */
+};
+
 struct scorer {
     struct model *model;
     struct kvcache *kv;
@@ -41,17 +54,10 @@ struct scorer {
     void *hidden_act;   /* the same, host */
     float *hidden_host; /* the same, host, widened */
 
-    struct ids prefix, closing;
-    struct page_list prefix_pages;
-    float *prefix_hidden; /* [D] final norm's output at the prefix's last token */
-    float *gate;          /* [n_objectives]: HEAD_GATED */
     struct ids
         gate_pattern; /* HEAD_GATED: tokens whose last occurrence in the prefix opens the gate */
 
-    struct {
-        struct slot *items;
-        size_t n, cap;
-    } slots; /* by candidate */
+    struct scorer_prompt *youngest; /* of those between scorer_begin and scorer_end */
     struct ids scratch;
     struct pack pack;
     struct parking parking; /* cache host */
@@ -87,8 +93,6 @@ struct scorer *scorer_create(struct model *m, struct kvcache *k, const struct br
     s->hidden = m->backend->ops->alloc(m->backend, bytes);
     s->hidden_act = mem_calloc(rows * D, dtype_bytes(m->backend->activation));
     s->hidden_host = mem_calloc(rows * D, sizeof(float));
-    s->prefix_hidden = mem_calloc(D, sizeof(float));
-    s->gate = mem_calloc((size_t)m->arch.n_objectives, sizeof(float));
     s->pack.token = mem_calloc(rows, sizeof(int32_t));
     s->pack.position = mem_calloc(rows, sizeof(int32_t));
     s->pack.rows = mem_calloc(rows, sizeof(int32_t));
@@ -110,13 +114,11 @@ void scorer_set_gate_pattern(struct scorer *s, const int32_t *ids, int64_t n)
 void scorer_destroy(struct scorer *s)
 {
     if (!s) return;
-    scorer_end(s);
+    while (s->youngest) scorer_end(s, s->youngest);
     free(s->gate_pattern.items);
     s->model->backend->ops->free(s->model->backend, s->hidden);
     free(s->hidden_act);
     free(s->hidden_host);
-    free(s->prefix_hidden);
-    free(s->gate);
     free(s->pack.token);
     free(s->pack.position);
     free(s->pack.rows);
@@ -125,11 +127,7 @@ void scorer_destroy(struct scorer *s)
     free(s->pack.arriving.items);
     free(s->leaving.items);
     parking_free(&s->parking);
-    free(s->prefix.items);
-    free(s->closing.items);
     free(s->scratch.items);
-    free(s->prefix_pages.items);
-    free(s->slots.items);
     free(s);
 }
 
@@ -165,6 +163,12 @@ static void pack_rows(struct pack *p, const int32_t *ids, int64_t base, int64_t 
     }
 }
 
+static void empty_pack(struct scorer *s)
+{
+    s->pack.T = s->pack.S = s->pack.R = 0;
+    s->pack.arriving.n = 0;
+}
+
 /* Rows of a chunk [at, at + T) of the prefix whose hidden states are wanted: the gate's, and the
  * last one. */
 static void prefix_rows(struct pack *p, int64_t at, int64_t T, int64_t gate_row, int64_t n)
@@ -174,14 +178,57 @@ static void prefix_rows(struct pack *p, int64_t at, int64_t T, int64_t gate_row,
     if (at + T == n) p->rows[p->R++] = to_i32(T - 1);
 }
 
+static void keep_tokens(struct scorer *s, struct slot *slot, int64_t n)
+{
+    page_list_shrink(&slot->pages, s->kv, n);
+    slot->ids.n = (size_t)n;
+}
+
+/* Drop what is kept of a candidate, the first in order; false: nothing that may be dropped. */
+static bool drop_slot(struct scorer *s, struct scorer_prompt *of)
+{
+    for (size_t i = 0; i < of->slots.n; i++) {
+        struct slot *slot = &of->slots.items[i];
+        if (slot->in_pack || slot->pages.n == 0) continue;
+        keep_tokens(s, slot, 0);
+        return true;
+    }
+    return false;
+}
+
+/* The same of another prompt, its prefix last. */
+static bool drop_other(struct scorer *s, struct scorer_prompt *other)
+{
+    if (drop_slot(s, other)) return true;
+    bool had = other->prefix_pages.n > 0;
+    page_list_shrink(&other->prefix_pages, s->kv, 0);
+    return had;
+}
+
+/* Give up something for p that a prompt younger than it holds, the youngest first. */
+static bool drop_of_younger(struct scorer *s, const struct scorer_prompt *p)
+{
+    for (struct scorer_prompt *o = s->youngest; o != p; o = o->older)
+        if (drop_other(s, o)) return true;
+    return false;
+}
+
+/* The same of an older one: only where p cannot be scored without. */
+static bool drop_of_older(struct scorer *s, const struct scorer_prompt *p)
+{
+    for (struct scorer_prompt *o = p->older; o; o = o->older)
+        if (drop_other(s, o)) return true;
+    return false;
+}
+
 /* KV of the prefix, the hidden state of its last token, and the gate. */
-static int compute_prefix(struct scorer *s, struct err *e)
+static int compute_prefix(struct scorer *s, struct scorer_prompt *q, struct err *e)
 {
     const struct arch *a = &s->model->arch;
     const struct head_weights *head = &s->model->weights.head;
-    int64_t n = (int64_t)s->prefix.n, max_rows = s->model->max_rows, gate_row = -1;
+    int64_t n = (int64_t)q->prefix.n, max_rows = s->model->max_rows, gate_row = -1;
     if (a->head == HEAD_GATED) {
-        gate_row = reward_head_gate_row(s->prefix.items, n, s->gate_pattern.items,
+        gate_row = reward_head_gate_row(q->prefix.items, n, s->gate_pattern.items,
                                         (int64_t)s->gate_pattern.n);
         if (gate_row < 0)
             return err_set(e,
@@ -190,33 +237,33 @@ static int compute_prefix(struct scorer *s, struct err *e)
                            "own template",
                            a->name);
     }
-    if (page_list_grow(&s->prefix_pages, s->kv, n) < 0)
-        return err_set(e, "the reward model's %lld prompt tokens do not fit its pool of %lld",
-                       (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
+    while (page_list_grow(&q->prefix_pages, s->kv, n) < 0)
+        if (!drop_of_younger(s, q) && !drop_slot(s, q) && !drop_of_older(s, q))
+            return err_set(e, "the reward model's %lld prompt tokens do not fit its pool of %lld",
+                           (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
     struct pack *p = &s->pack;
     int rc = 0;
     for (int64_t at = 0; at < n && rc == 0; at += max_rows) {
         int64_t T = n - at < max_rows ? n - at : max_rows;
         p->T = p->S = 0;
-        pack_rows(p, s->prefix.items, 0, at, T,
-                  (struct segment){.prefix_pages = s->prefix_pages.items, .prefix_len = n});
+        pack_rows(p, q->prefix.items, 0, at, T,
+                  (struct segment){.prefix_pages = q->prefix_pages.items, .prefix_len = n});
         prefix_rows(p, at, T, gate_row, n);
         pack_forward(s);
         if (gate_row >= at && gate_row < at + T)
-            rc = reward_head_gate(a, head, s->hidden_host, s->gate);
+            rc = reward_head_gate(a, head, s->hidden_host, q->gate);
     }
     if (rc < 0) return err_set(e, "%s: the gate of the prompt is not finite", a->name);
-    memcpy(s->prefix_hidden, s->hidden_host + (p->R - 1) * a->D, (size_t)a->D * sizeof(float));
-    p->T = p->S = p->R = 0;
+    memcpy(q->prefix_hidden, s->hidden_host + (p->R - 1) * a->D, (size_t)a->D * sizeof(float));
+    empty_pack(s);
     return 0;
 }
 
-int scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix, const int32_t *closing,
-                 int64_t n_closing, struct err *e)
+static int start_prompt(struct scorer *s, struct scorer_prompt *p, struct err *e)
 {
+    int64_t n_prefix = (int64_t)p->prefix.n, n_closing = (int64_t)p->closing.n;
+    const int32_t *prefix = p->prefix.items;
     if (n_prefix < 1) return err_set(e, "the prompt has no tokens for the reward model");
-    set_ids(&s->prefix, prefix, n_prefix);
-    set_ids(&s->closing, closing, n_closing);
     for (int64_t t = 0; t < n_prefix; t++)
         if (prefix[t] < 0 || prefix[t] >= s->model->arch.V)
             return err_set(e, "prompt token id %d is outside the reward model's vocabulary of %lld",
@@ -225,7 +272,23 @@ int scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix, cons
         return err_set(e,
                        "the prompt has %lld tokens for the reward model, whose context holds %lld",
                        (long long)(n_prefix + n_closing), (long long)s->model->max_positions);
-    return s->cache == SCORER_CACHE_NONE ? 0 : compute_prefix(s, e);
+    return s->cache == SCORER_CACHE_NONE ? 0 : compute_prefix(s, p, e);
+}
+
+struct scorer_prompt *scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix,
+                                   const int32_t *closing, int64_t n_closing, struct err *e)
+{
+    struct scorer_prompt *p = mem_calloc(1, sizeof *p);
+    p->prefix_hidden = mem_calloc((size_t)s->model->arch.D, sizeof(float));
+    p->gate = mem_calloc((size_t)s->model->arch.n_objectives, sizeof(float));
+    set_ids(&p->prefix, prefix, n_prefix);
+    set_ids(&p->closing, closing, n_closing);
+    p->older = s->youngest;
+    if (p->older) p->older->younger = p;
+    s->youngest = p;
+    if (start_prompt(s, p, e) == 0) return p;
+    scorer_end(s, p);
+    return NULL;
 }
 
 /* Parked pages beyond the first n are given back. */
@@ -235,35 +298,45 @@ static void unpark(struct scorer *s, struct slot *slot, int64_t n)
         parking_give(&s->parking, slot->parked.items[--slot->parked.n]);
 }
 
-void scorer_end(struct scorer *s)
+static void unlink_prompt(struct scorer *s, struct scorer_prompt *p)
 {
-    for (size_t i = 0; i < s->slots.n; i++) {
-        page_list_free(&s->slots.items[i].pages, s->kv);
-        free(s->slots.items[i].ids.items);
-        unpark(s, &s->slots.items[i], 0);
-        free(s->slots.items[i].parked.items);
+    if (p->older) p->older->younger = p->younger;
+    if (p->younger)
+        p->younger->older = p->older;
+    else
+        s->youngest = p->older;
+}
+
+void scorer_end(struct scorer *s, struct scorer_prompt *p)
+{
+    if (!p) return;
+    for (size_t i = 0; i < p->slots.n; i++) {
+        page_list_free(&p->slots.items[i].pages, s->kv);
+        free(p->slots.items[i].ids.items);
+        unpark(s, &p->slots.items[i], 0);
+        free(p->slots.items[i].parked.items);
     }
-    s->slots.n = 0;
-    s->pack.arriving.n = 0;
-    page_list_shrink(&s->prefix_pages, s->kv, 0);
+    empty_pack(s);
+    page_list_free(&p->prefix_pages, s->kv);
+    unlink_prompt(s, p);
+    free(p->slots.items);
+    free(p->prefix.items);
+    free(p->closing.items);
+    free(p->prefix_hidden);
+    free(p->gate);
+    free(p);
 }
 
-static struct slot *get_slot(struct scorer *s, int32_t candidate)
+static struct slot *get_slot(struct scorer_prompt *p, int32_t candidate)
 {
-    while ((int64_t)s->slots.n <= candidate) ARRAY_PUSH(s->slots, (struct slot){0});
-    return &s->slots.items[candidate];
+    while ((int64_t)p->slots.n <= candidate) ARRAY_PUSH(p->slots, (struct slot){0});
+    return &p->slots.items[candidate];
 }
 
-static void keep_tokens(struct scorer *s, struct slot *slot, int64_t n)
+void scorer_forget(struct scorer *s, struct scorer_prompt *p, int32_t candidate)
 {
-    page_list_shrink(&slot->pages, s->kv, n);
-    slot->ids.n = (size_t)n;
-}
-
-void scorer_forget(struct scorer *s, int32_t candidate)
-{
-    if ((int64_t)s->slots.n <= candidate) return;
-    struct slot *slot = &s->slots.items[candidate];
+    if ((int64_t)p->slots.n <= candidate) return;
+    struct slot *slot = &p->slots.items[candidate];
     keep_tokens(s, slot, 0);
     unpark(s, slot, 0);
 }
@@ -289,16 +362,17 @@ static void park(struct scorer *s, struct slot *slot)
 }
 
 /* What a slot keeps when its text has been scored. */
-static void settle(struct scorer *s, struct slot *slot)
+static void settle(struct scorer *s, const struct scorer_prompt *p, struct slot *slot)
 {
     bool keeps = s->cache == SCORER_CACHE_DEVICE || s->cache == SCORER_CACHE_HOST;
     slot->in_pack = false;
-    keep_tokens(s, slot, keeps ? (int64_t)(slot->ids.n - s->closing.n) : 0);
+    keep_tokens(s, slot, keeps ? (int64_t)(slot->ids.n - p->closing.n) : 0);
     if (s->cache == SCORER_CACHE_HOST) park(s, slot);
 }
 
 /* Run the pack, turn finished items into rewards, trim what their slots keep. */
-static void flush(struct scorer *s, const struct score_item *items, float *rewards)
+static void flush(struct scorer *s, struct scorer_prompt *q, const struct score_item *items,
+                  float *rewards)
 {
     struct pack *p = &s->pack;
     if (p->T == 0) return;
@@ -306,8 +380,8 @@ static void flush(struct scorer *s, const struct score_item *items, float *rewar
     const struct arch *a = &s->model->arch;
     for (int64_t i = 0; i < p->R; i++) {
         rewards[p->item[i]] =
-            reward_head_apply(a, &s->model->weights.head, s->hidden_host + i * a->D, s->gate);
-        settle(s, get_slot(s, items[p->item[i]].candidate));
+            reward_head_apply(a, &s->model->weights.head, s->hidden_host + i * a->D, q->gate);
+        settle(s, q, get_slot(q, items[p->item[i]].candidate));
     }
     struct backend *b = s->model->backend;
     b->ops->kv_read(b, s->model->kv, s->leaving.items, (int64_t)s->leaving.n);
@@ -321,24 +395,17 @@ static int err_pool(const struct scorer *s, int64_t n, struct err *e)
                    (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
 }
 
-/* Pages for n tokens of this slot: first from the pool, then by dropping kept KV, then by running
- * the pack. */
-static int take_pages(struct scorer *s, struct slot *slot, int64_t n,
+/* Pages for n tokens of this slot: first from the pool, then by dropping kept KV, of younger
+ * prompts first, then by running the pack. */
+static int take_pages(struct scorer *s, struct scorer_prompt *p, struct slot *slot, int64_t n,
                       const struct score_item *items, float *rewards, struct err *e)
 {
-    size_t victim = 0;
     while (page_list_grow(&slot->pages, s->kv, n) < 0) {
-        while (victim < s->slots.n &&
-               (s->slots.items[victim].in_pack || s->slots.items[victim].pages.n == 0))
-            victim++;
-        if (victim < s->slots.n) {
-            keep_tokens(s, &s->slots.items[victim], 0);
-        } else if (s->pack.T > 0) {
-            flush(s, items, rewards);
-            victim = 0;
-        } else {
+        if (drop_of_younger(s, p) || drop_slot(s, p)) continue;
+        if (s->pack.T > 0)
+            flush(s, p, items, rewards);
+        else if (!drop_of_older(s, p))
             return err_pool(s, n, e);
-        }
     }
     return 0;
 }
@@ -351,14 +418,15 @@ static int64_t common_prefix(const struct ids *a, const struct ids *b)
 }
 
 /* The reward model's tokens after the prefix, into s->scratch. */
-static int convert(struct scorer *s, const struct score_item *item, struct err *e)
+static int convert(struct scorer *s, const struct scorer_prompt *p, const struct score_item *item,
+                   struct err *e)
 {
     if (s->bridge)
         TRY(bridge_convert(s->bridge, item->tokens, (size_t)item->n_tokens, &s->scratch, e));
     else
         set_ids(&s->scratch, item->tokens, item->n_tokens);
-    for (size_t c = 0; c < s->closing.n; c++) ARRAY_PUSH(s->scratch, s->closing.items[c]);
-    int64_t n = (int64_t)(s->prefix.n + s->scratch.n);
+    for (size_t c = 0; c < p->closing.n; c++) ARRAY_PUSH(s->scratch, p->closing.items[c]);
+    int64_t n = (int64_t)(p->prefix.n + s->scratch.n);
     for (size_t t = 0; t < s->scratch.n; t++)
         if (s->scratch.items[t] < 0 || s->scratch.items[t] >= s->model->arch.V)
             return err_set(
@@ -371,10 +439,11 @@ static int convert(struct scorer *s, const struct score_item *item, struct err *
     return 0;
 }
 
-int scorer_check(struct scorer *s, const struct score_item *item, struct err *e)
+int scorer_check(struct scorer *s, const struct scorer_prompt *p, const struct score_item *item,
+                 struct err *e)
 {
-    TRY(convert(s, item, e));
-    int64_t n = (int64_t)s->scratch.n, prefix = pages_of((int64_t)s->prefix.n);
+    TRY(convert(s, p, item, e));
+    int64_t n = (int64_t)s->scratch.n, prefix = pages_of((int64_t)p->prefix.n);
     return prefix + pages_of(n) > kvcache_budget(s->kv) ? err_pool(s, n, e) : 0;
 }
 
@@ -388,29 +457,29 @@ static void fetch_parked(struct scorer *s, struct slot *slot, int64_t n)
 }
 
 /* Put the rows that item i needs into packs. */
-static int score_one(struct scorer *s, const struct score_item *items, int64_t i, float *rewards,
-                     struct err *e)
+static int score_one(struct scorer *s, struct scorer_prompt *q, const struct score_item *items,
+                     int64_t i, float *rewards, struct err *e)
 {
     struct pack *p = &s->pack;
-    TRY(convert(s, &items[i], e));
-    int64_t base = (int64_t)s->prefix.n, n = (int64_t)s->scratch.n;
+    TRY(convert(s, q, &items[i], e));
+    int64_t base = (int64_t)q->prefix.n, n = (int64_t)s->scratch.n;
     if (n == 0) { /* an empty response without closing: the prompt itself is scored */
         rewards[i] =
-            reward_head_apply(&s->model->arch, &s->model->weights.head, s->prefix_hidden, s->gate);
+            reward_head_apply(&s->model->arch, &s->model->weights.head, q->prefix_hidden, q->gate);
         return 0;
     }
-    struct slot *slot = get_slot(s, items[i].candidate);
+    struct slot *slot = get_slot(q, items[i].candidate);
     int64_t kept = common_prefix(&slot->ids, &s->scratch);
     if (kept == n) kept = n - 1; /* the last row's hidden state is needed */
     keep_tokens(s, slot, kept);
     slot->in_pack = true;
-    TRY(take_pages(s, slot, n, items, rewards, e));
+    TRY(take_pages(s, q, slot, n, items, rewards, e));
     if (s->cache == SCORER_CACHE_HOST) fetch_parked(s, slot, kept);
     set_ids(&slot->ids, s->scratch.items, n);
     struct segment segment = {
-        .prefix_pages = s->prefix_pages.items, .prefix_len = base, .own_pages = slot->pages.items};
+        .prefix_pages = q->prefix_pages.items, .prefix_len = base, .own_pages = slot->pages.items};
     for (int64_t at = kept; at < n;) {
-        if (p->T == s->model->max_rows) flush(s, items, rewards);
+        if (p->T == s->model->max_rows) flush(s, q, items, rewards);
         int64_t room = s->model->max_rows - p->T, rows = n - at < room ? n - at : room;
         pack_rows(p, slot->ids.items, base, at, rows, segment);
         at += rows;
@@ -420,17 +489,21 @@ static int score_one(struct scorer *s, const struct score_item *items, int64_t i
     return 0;
 }
 
-int scorer_score(struct scorer *s, const struct score_item *items, int64_t n, float *rewards,
-                 struct err *e)
+int scorer_score(struct scorer *s, struct scorer_prompt *p, const struct score_item *items,
+                 int64_t n, float *rewards, struct err *e)
 {
     if (n == 0) return 0;
-    if (s->cache == SCORER_CACHE_NONE) TRY(compute_prefix(s, e));
+    if (p->prefix_pages.n == 0) TRY(compute_prefix(s, p, e));
     /* Slots are made first: growing the array later would move them under the pack. */
-    for (int64_t i = 0; i < n; i++) get_slot(s, items[i].candidate);
-    for (int64_t i = 0; i < n; i++) TRY(score_one(s, items, i, rewards, e));
-    flush(s, items, rewards);
-    if (s->cache == SCORER_CACHE_NONE) page_list_shrink(&s->prefix_pages, s->kv, 0);
-    return 0;
+    for (int64_t i = 0; i < n; i++) get_slot(p, items[i].candidate);
+    int rc = 0;
+    for (int64_t i = 0; i < n && rc == 0; i++) rc = score_one(s, p, items, i, rewards, e);
+    if (rc == 0)
+        flush(s, p, items, rewards);
+    else
+        empty_pack(s); /* the next prompt's rows do not follow these */
+    if (s->cache == SCORER_CACHE_NONE) page_list_shrink(&p->prefix_pages, s->kv, 0);
+    return rc;
 }
 
 float reward_self(double logprob_sum, int64_t n_tokens)

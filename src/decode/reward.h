@@ -9,8 +9,8 @@
  * layer while that runs, and only what changed goes there again).  Scores are the same
  * bits in all cache modes and in every packing, because attention reads K and V from pages only.
  *
- * When the pool is full, kept KV of other candidates is dropped and computed again when needed:
- * slower, same bits. */
+ * When the pool is full, kept KV of other candidates is dropped and computed again when needed,
+ * that of younger prompts first: slower, same bits. */
 #pragma once
 
 #include "decode/kvcache.h"
@@ -36,10 +36,13 @@ size_t scorer_workspace_bytes(const struct arch *a, enum dtype activation, int64
  */
 void scorer_set_gate_pattern(struct scorer *s, const int32_t *ids, int64_t n);
 
-/* Start a prompt: prefix [n_prefix] and closing [n_closing] are copied. */
-int scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix, const int32_t *closing,
-                 int64_t n_closing, struct err *e);
-void scorer_end(struct scorer *s);
+struct scorer_prompt; /* opaque */
+
+/* Start a prompt, the youngest of those that were begun and not ended: prefix [n_prefix] and
+ * closing [n_closing] are copied.  NULL with *e: it cannot be scored. */
+struct scorer_prompt *scorer_begin(struct scorer *s, const int32_t *prefix, int64_t n_prefix,
+                                   const int32_t *closing, int64_t n_closing, struct err *e);
+void scorer_end(struct scorer *s, struct scorer_prompt *p); /* accepts NULL */
 
 struct score_item {
     int32_t candidate;     /* number within the prompt: names the kept KV */
@@ -48,15 +51,16 @@ struct score_item {
 };
 /* -1 with *e when the response cannot be scored: ids that the reward model does not know, more
  * tokens than its context or its pool holds.  After scorer_begin. */
-int scorer_check(struct scorer *s, const struct score_item *item, struct err *e);
+int scorer_check(struct scorer *s, const struct scorer_prompt *p, const struct score_item *item,
+                 struct err *e);
 
 /* rewards [n], in the items' order.  Collective over the tensor group; same result on every rank.
  */
-int scorer_score(struct scorer *s, const struct score_item *items, int64_t n, float *rewards,
-                 struct err *e);
+int scorer_score(struct scorer *s, struct scorer_prompt *p, const struct score_item *items,
+                 int64_t n, float *rewards, struct err *e);
 
 /* This candidate will not be scored again: its KV is dropped. */
-void scorer_forget(struct scorer *s, int32_t candidate);
+void scorer_forget(struct scorer *s, struct scorer_prompt *p, int32_t candidate);
 
 /* Likelihood as a reward (path: self): -exp(mean negative log-likelihood); NaN without tokens. */
 float reward_self(double logprob_sum, int64_t n_tokens);

@@ -15,6 +15,7 @@ static const struct range {
     {"sampling.max_new_tokens", offsetof(struct job, sampling.max_new_tokens), 1, INT32_MAX},
     {"n_max", offsetof(struct job, n_max), 1, INT32_MAX},
     {"min_round_tokens", offsetof(struct job, min_round_tokens), 1, INT32_MAX},
+    {"overlap", offsetof(struct job, overlap), 1, 64},
     {"parallel.tensor", offsetof(struct job, parallel.tensor), 1, 1024},
 };
 
@@ -29,10 +30,11 @@ static int check_whole(const struct job *j, const struct entries *es, const char
             return entries_err(e, es, file, r->key, "%lld is out of range; allowed: %lld to %lld",
                                (long long)v, (long long)r->min, (long long)r->max);
     }
-    if (j->overlap != 1)
+    if (j->overlap > 1 && j->parallel.split == SPLIT_CANDIDATES)
         return entries_err(
             e, es, file, "overlap",
-            "%lld is not allowed; more than one prompt in flight is not built yet, use 1",
+            "%lld is not allowed with parallel.split: candidates, where groups share "
+            "one prompt at a time; use 1, or parallel.split: prompts",
             (long long)j->overlap);
     return 0;
 }

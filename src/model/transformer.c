@@ -218,8 +218,7 @@ struct cost model_stats_cost(const struct arch *a, const struct model_stats *s, 
     return (struct cost){.flops = (double)s->rows * cost_row_flops(a) +
                                   (double)s->logits_rows * cost_logits_flops(a) +
                                   s->attended_keys * cost_attention_flops(a, 1),
-                         .bytes =
-                             (double)s->forwards * weight_bytes + s->attended_keys * token_bytes};
+                         .bytes = s->forwards * weight_bytes + s->attended_keys * token_bytes};
 }
 
 int64_t model_weight_bytes(const struct model *m)
@@ -234,13 +233,16 @@ int64_t model_kv_bytes(const struct model *m)
     return (int64_t)cost_kv_token_bytes(&m->arch, &m->shard, element) * m->shard.P;
 }
 
-struct cost model_cost(const struct model *m, const struct model_stats *before,
-                       const struct model_stats *after)
+struct cost model_cost(const struct model *m, const struct model_stats *s)
 {
-    const struct arch *a = &m->arch;
-    struct model_stats s = {.rows = after->rows - before->rows,
-                            .logits_rows = after->logits_rows - before->logits_rows,
-                            .forwards = after->forwards - before->forwards,
-                            .attended_keys = after->attended_keys - before->attended_keys};
-    return model_stats_cost(a, &s, (double)model_weight_bytes(m), (double)model_kv_bytes(m));
+    return model_stats_cost(&m->arch, s, (double)model_weight_bytes(m), (double)model_kv_bytes(m));
+}
+
+void model_stats_add(struct model_stats *sum, const struct model_stats *before,
+                     const struct model_stats *after)
+{
+    sum->rows += after->rows - before->rows;
+    sum->logits_rows += after->logits_rows - before->logits_rows;
+    sum->forwards += after->forwards - before->forwards;
+    sum->attended_keys += after->attended_keys - before->attended_keys;
 }

@@ -9,7 +9,7 @@
 struct model_stats {
     int64_t rows;         /* rows through the layers */
     int64_t logits_rows;  /* rows through the vocabulary projection */
-    int64_t forwards;     /* passes: each reads all weights once */
+    double forwards;      /* passes: each reads all weights once (parts of one: prompts share it) */
     double attended_keys; /* keys that the rows attended to (before any sliding window) */
 };
 
@@ -64,9 +64,11 @@ int64_t model_kv_bytes(const struct model *m);
  * every attended key its K and V (token_bytes, likewise). */
 struct cost model_stats_cost(const struct arch *a, const struct model_stats *s, double weight_bytes,
                              double token_bytes);
-/* FLOPs and bytes of the work between two readings of the stats. */
-struct cost model_cost(const struct model *m, const struct model_stats *before,
-                       const struct model_stats *after);
+/* FLOPs and bytes of this model's counted work. */
+struct cost model_cost(const struct model *m, const struct model_stats *s);
+/* sum += after - before: what was counted between two readings. */
+void model_stats_add(struct model_stats *sum, const struct model_stats *before,
+                     const struct model_stats *after);
 
 /* logits [R, V_local] f32 of hidden rows [R, D] act, soft cap applied.  R <= max_rows.  The caller
  * counts stats.logits_rows. */

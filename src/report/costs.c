@@ -97,8 +97,7 @@ static double flops_of(const struct costs *c, const struct work *w)
 
 static double bytes_of(const struct costs *c, const struct work *w)
 {
-    return (double)w->generator.forwards * c->generator_weights +
-           (double)w->reward.forwards * c->reward_weights +
+    return w->generator.forwards * c->generator_weights + w->reward.forwards * c->reward_weights +
            w->generator.attended_keys * c->generator_token +
            w->reward.attended_keys * c->reward_token;
 }
@@ -171,6 +170,10 @@ static void learn_counts(struct costs *c, struct own *o)
     if (!has_arch || !knows_frames(c, o)) return;
     c->has_flops = flops_are_right(c, o);
     if (!c->has_flops) say(c, "the FLOPs of its own prompts do not come out as recorded");
+    if (j->overlap > 1) {
+        say(c, "prompts were in flight together (overlap), so bytes and times are shared");
+        return;
+    }
     c->has_bytes = c->has_flops && has_passes && bytes_are_right(c, o);
     if (!c->has_bytes)
         say(c, has_passes ? "the bytes of its own prompts do not come out as recorded"
@@ -187,6 +190,7 @@ static struct reader reader_of(const struct costs *c)
 static int learn_times(struct costs *c, const struct own *o, struct err *e)
 {
     struct reader r = reader_of(c);
+    if (o->recording->result.job.overlap > 1) return 0; /* a step is of several prompts */
     TRY(times_learn(&c->times, &r, o, e));
     if (!c->times.is_known)
         say(c, "none of its prompts ran with all candidates in memory, so steps have no price");

@@ -181,10 +181,11 @@ static int score_slice(struct score *s, const struct score_line *lines, size_t n
         items[i] = (struct score_item){.candidate = (int32_t)i,
                                        .tokens = lines[i].response.items,
                                        .n_tokens = (int64_t)lines[i].response.n};
-    int rc = scorer_begin(s->scorer, lines[0].prefix.items, (int64_t)lines[0].prefix.n,
-                          lines[0].closing.items, (int64_t)lines[0].closing.n, e);
-    if (rc == 0) rc = scorer_score(s->scorer, items, (int64_t)n, rewards, e);
-    scorer_end(s->scorer);
+    struct scorer_prompt *p =
+        scorer_begin(s->scorer, lines[0].prefix.items, (int64_t)lines[0].prefix.n,
+                     lines[0].closing.items, (int64_t)lines[0].closing.n, e);
+    int rc = p ? scorer_score(s->scorer, p, items, (int64_t)n, rewards, e) : -1;
+    scorer_end(s->scorer, p);
     return rc < 0 ? err_context(e, "input line %lld: ", (long long)lines[0].line) : 0;
 }
 

@@ -125,7 +125,7 @@ static void read_prompt(const struct own *o, int64_t i, struct list *decode, str
     struct timed d = {
         {(double)(w->steps - 1), (double)s.rows - P, 0, s.attended_keys - P * (P + 1) / 2},
         p->generate_s};
-    struct timed r = {{(double)w->reward.forwards, (double)w->tokens_scored,
+    struct timed r = {{w->reward.forwards, (double)w->tokens_scored,
                        (double)o->replays[i].scorings.n, w->reward.attended_keys},
                       p->score_s};
     ARRAY_PUSH(*decode, d);

@@ -27,7 +27,7 @@ static void add(struct model_stats *to, const struct model_stats *s)
 static struct model_stats prefill(int64_t n, int64_t max_rows)
 {
     return (struct model_stats){
-        .rows = n, .forwards = passes(n, max_rows), .attended_keys = keys_of(0, n)};
+        .rows = n, .forwards = (double)passes(n, max_rows), .attended_keys = keys_of(0, n)};
 }
 
 int64_t *work_live(const struct replay *x, int64_t *steps)
@@ -63,7 +63,7 @@ static struct model_stats decoding(const struct replay *x, int64_t prompt_tokens
         if (n > longest) longest = n;
     }
     s.logits_rows = s.rows;
-    s.forwards = x->n > max_rows ? decoding_passes(x, max_rows) : longest - 1;
+    s.forwards = (double)(x->n > max_rows ? decoding_passes(x, max_rows) : longest - 1);
     *steps = longest;
     return s;
 }
@@ -83,7 +83,7 @@ struct model_stats work_of_call(const struct replay_scoring *items, int64_t n, i
         s.attended_keys += keys_of(frame->prefix + have, all - have);
         if (keeps) kept[items[i].candidate] = items[i].tokens;
     }
-    s.forwards = passes(s.rows, max_rows);
+    s.forwards = (double)passes(s.rows, max_rows);
     if (cache != CACHE_NONE) return s;
     struct model_stats prefix = prefill(frame->prefix, max_rows);
     add(&s, &prefix);

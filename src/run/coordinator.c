@@ -1,15 +1,11 @@
-#include "run/coordinator.h"
+/* Beginning, file and end of a point. */
+#include "run/coordinator_state.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "run/identity.h"
-#include "run/inputs.h"
 #include "run/judge.h"
-#include "run/progress.h"
-#include "run/prompt_run.h"
-#include "run/resume.h"
-#include "run/wire.h"
 #include "trace/names.h"
 #include "trace/place.h"
 #include "version.h"
@@ -21,22 +17,17 @@
 #include <string.h>
 #include <unistd.h>
 
-enum tag { TAG_RESULT = 1, TAG_ASSIGN, TAG_STOP };
-
-#define NO_PROMPT (-1)
-#define POLL_S    0.01 /* between two looks for messages: each look may cost a rank its core */
-
 /* The signal that came, 0: none.  The one thing that a handler may touch. */
-static volatile sig_atomic_t signal_seen = 0;
+volatile sig_atomic_t coordinator_signal = 0;
 
 static void on_signal(int s)
 {
-    signal_seen = s;
+    coordinator_signal = s;
 }
 
 static int last_signal(void)
 {
-    return signal_seen;
+    return coordinator_signal;
 }
 
 static void watch_signals(void)
@@ -46,48 +37,6 @@ static void watch_signals(void)
     sigaction(SIGUSR1, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit: the write fails, as on a full disk */
-}
-
-struct coordinator {
-    const struct job *asked; /* the caller's: what the file is made for */
-    struct job job;          /* the same, with the budget that the file says (borrowed pointers) */
-    const struct run_options *options;
-    struct loaded *kept; /* borrowed */
-    struct worker worker;
-    struct inputs inputs;
-    struct policy policy;
-    double start_s, start_unix_s, polled_s;
-
-    /* Rank 0 only. */
-    struct resume resume;
-    char *path, identity[HASH_HEX], judge_identity[HASH_HEX];
-    struct trace *trace;
-    struct run_row run;
-    struct progress *progress;
-    int64_t done;       /* prompts that are in the file, before the first and after the last */
-    int64_t next;       /* in inputs: the next to hand out */
-    int groups_working; /* other groups that were not sent home yet */
-    int64_t skipped, failed;
-    int stop_signal; /* why the run ends early, 0: it does not */
-    bool stop_on_error;
-    struct err failure; /* of the first prompt that could not be finished */
-    double busy_rank_s, reward_sum;
-    int64_t rewards;
-};
-
-static struct comm *world_of(const struct coordinator *c)
-{
-    return c->worker.grid.world;
-}
-
-/* Times since the start of the run, by the clock that they were read from: hosts' clocks differ. */
-static void count_from_start(const struct coordinator *c, struct trace_record *r)
-{
-    r->prompt.start_s -= c->start_s;
-    for (int64_t i = 0; i < r->n_rounds; i++) {
-        r->rounds[i].start_s -= c->start_s;
-        r->rounds[i].end_s -= c->start_s;
-    }
 }
 
 /* ---- rank 0: the file ---- */
@@ -112,12 +61,12 @@ static void leave_status(const struct coordinator *c, int status, const struct e
     if (status == EXIT_DONE)
         write_status(c, STATE_COMPLETE, "");
     else if (status == EXIT_CONTINUE)
-        write_status(c, signal_seen == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
+        write_status(c, coordinator_signal == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
     else if (place_make_folders(c->path, &(struct err){0}) == 0)
         write_status(c, STATE_FAILED, c->failure.text[0] ? c->failure.text : e->text);
 }
 
-static void commit(struct coordinator *c, struct trace_record *r)
+void coordinator_commit(struct coordinator *c, struct trace_record *r)
 {
     struct err e;
     if (trace_commit(c->trace, r, &e) < 0) {
@@ -143,166 +92,6 @@ static void commit(struct coordinator *c, struct trace_record *r)
         err_set(&c->failure, "prompt %lld: %s", (long long)p->prompt_index, p->reason);
     c->stop_on_error |= stops;
     progress_prompt(c->progress, p->best_reward);
-}
-
-static void stop_all(struct coordinator *c, int signal_number)
-{
-    int tensor = comm_size(c->worker.grid.group);
-    c->stop_signal = c->worker.stop_signal = signal_number;
-    for (int g = 1; g < c->worker.grid.n_groups; g++)
-        comm_send(world_of(c), &signal_number, sizeof signal_number, g * tensor, TAG_STOP);
-}
-
-/* The next prompt that is not in the file, or NO_PROMPT. */
-static int64_t next_prompt(struct coordinator *c)
-{
-    if (c->stop_signal || c->stop_on_error) return NO_PROMPT;
-    while (c->next < c->inputs.n && resume_has(&c->resume, c->inputs.items[c->next].index))
-        c->next++;
-    return c->next < c->inputs.n ? c->next++ : NO_PROMPT;
-}
-
-/* ---- rank 0: the other groups ---- */
-
-/* One message of another group's leader: a record, nothing (the first time) or the signal for which
- * it left its prompt; and the wish for more. */
-static void serve(struct coordinator *c, int from)
-{
-    size_t bytes;
-    void *message = comm_recv(world_of(c), from, TAG_RESULT, &bytes);
-    if (bytes == sizeof c->stop_signal) {
-        if (!c->stop_signal) stop_all(c, *(int *)message); /* a signal that only that group saw */
-    } else if (bytes > 0) {
-        struct trace_record r;
-        wire_unpack(&r, message, bytes);
-        commit(c, &r);
-        prompt_record_free(&r);
-    }
-    free(message);
-    int64_t at = next_prompt(c);
-    comm_send(world_of(c), &at, sizeof at, from, TAG_ASSIGN);
-    c->groups_working -= at == NO_PROMPT;
-}
-
-/* Not every step needs a look. */
-static bool poll_is_due(struct coordinator *c)
-{
-    double now = clock_s();
-    if (now - c->polled_s < POLL_S) return false;
-    c->polled_s = now;
-    return true;
-}
-
-static void poll_first(void *arg)
-{
-    struct coordinator *c = arg;
-    int from;
-    if (!poll_is_due(c)) return;
-    if (signal_seen && !c->stop_signal) stop_all(c, signal_seen);
-    while (comm_probe(world_of(c), TAG_RESULT, &from)) serve(c, from);
-    progress_tick(c->progress, c->worker.live_now, c->worker.tokens_now);
-}
-
-/* Other ranks: a signal of their own, or rank 0's word. */
-static void poll_other(void *arg)
-{
-    struct coordinator *c = arg;
-    int from;
-    if (signal_seen) c->worker.stop_signal = signal_seen;
-    if (!c->worker.grid.is_leader || !comm_probe(world_of(c), TAG_STOP, &from)) return;
-    size_t bytes;
-    int *signal_number = comm_recv(world_of(c), 0, TAG_STOP, &bytes);
-    c->worker.stop_signal = *signal_number;
-    free(signal_number);
-}
-
-/* ---- every group: from prompt to prompt ---- */
-
-/* Ask rank 0 for work; hand in what the last prompt gave. */
-static int64_t ask_for_work(struct coordinator *c, const void *result, size_t bytes)
-{
-    size_t got;
-    comm_send(world_of(c), result, bytes, 0, TAG_RESULT);
-    comm_wait_any(world_of(c), TAG_ASSIGN);
-    int64_t *message = comm_recv(world_of(c), 0, TAG_ASSIGN, &got), at = *message;
-    ENSURE(got == sizeof at);
-    free(message);
-    return at;
-}
-
-static void other_groups(struct coordinator *c)
-{
-    void *result = NULL;
-    size_t bytes = 0;
-    bool leader = c->worker.grid.is_leader;
-    for (;;) {
-        int64_t at = leader ? ask_for_work(c, result, bytes) : 0;
-        free(result);
-        result = NULL;
-        bytes = 0;
-        comm_bcast(c->worker.grid.group, &at, sizeof at, 0);
-        if (at == NO_PROMPT) return;
-        struct trace_record r;
-        enum prompt_outcome o = prompt_run(&c->worker, &c->inputs.items[at], &c->policy, &r);
-        count_from_start(c, &r);
-        if (leader && o == PROMPT_DONE) result = wire_pack(&r, &bytes);
-        if (leader && o == PROMPT_ABANDONED) {
-            result = mem_calloc(1, bytes = sizeof c->worker.stop_signal);
-            memcpy(result, &c->worker.stop_signal, bytes);
-        }
-        prompt_record_free(&r);
-        c->worker.stop_signal = 0; /* whether there is more to do is rank 0's to say */
-    }
-}
-
-/* The group of rank 0, or everybody when all share each prompt. */
-static void first_group(struct coordinator *c)
-{
-    bool first = comm_rank(world_of(c)) == 0;
-    for (;;) {
-        int64_t at = first ? next_prompt(c) : 0;
-        comm_bcast(c->worker.grid.share, &at, sizeof at, 0);
-        if (at == NO_PROMPT) return;
-        struct trace_record r;
-        enum prompt_outcome o = prompt_run(&c->worker, &c->inputs.items[at], &c->policy, &r);
-        count_from_start(c, &r);
-        if (first && o == PROMPT_DONE) commit(c, &r);
-        if (first && o == PROMPT_ABANDONED && !c->stop_signal)
-            stop_all(c, c->worker.stop_signal); /* another rank's signal */
-        prompt_record_free(&r);
-    }
-}
-
-/* Rank 0 has no work left: serve until every other group was sent home. */
-static void wait_for_groups(struct coordinator *c)
-{
-    while (c->groups_working > 0) {
-        poll_first(c);
-        if (c->groups_working > 0) usleep((useconds_t)(POLL_S * 1e6));
-    }
-}
-
-static void work(struct coordinator *c)
-{
-    bool first = comm_rank(world_of(c)) == 0;
-    bool together = c->job.parallel.split == SPLIT_CANDIDATES;
-    c->worker.poll = first ? poll_first : poll_other;
-    c->worker.poll_arg = c->worker.generator.poll_arg = c->worker.reward.poll_arg = c;
-    c->worker.generator.poll = c->worker.reward.poll = c->worker.poll;
-    c->worker.start_ns = (int64_t)(c->start_s * 1e9);
-    c->groups_working = together ? 0 : c->worker.grid.n_groups - 1;
-    if (together || c->worker.grid.group_index == 0)
-        first_group(c);
-    else
-        other_groups(c);
-    if (first) wait_for_groups(c);
-    /* A late word to stop must not stay in the queue for the next point. */
-    comm_barrier(world_of(c));
-    int from;
-    while (!first && comm_probe(world_of(c), TAG_STOP, &from)) {
-        size_t bytes;
-        free(comm_recv(world_of(c), 0, TAG_STOP, &bytes));
-    }
 }
 
 /* ---- beginning and end ---- */
@@ -523,6 +312,7 @@ static void coordinator_free(struct coordinator *c)
     resume_free(&c->resume);
     loaded_keep(c->kept, &c->worker);
     worker_close(&c->worker);
+    free(c->in_flight);
     free(c->path);
 }
 
@@ -550,7 +340,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
         say_start(&c);
         c.progress = progress_begin(c.job.name, c.path, c.inputs.n, c.resume.n, o->quiet);
     }
-    work(&c);
+    coordinator_work(&c);
     if (first) status = close_file(&c, e);
     comm_bcast(world, &status, sizeof status, 0);
     if (status == EXIT_DONE) status = judge(&c, world, e);

@@ -113,30 +113,31 @@ static const struct prompt_input *find_input(const struct inputs *in, int64_t pr
 
 /* The candidates that the judge can read, as items; *e says why it cannot read the last other one.
  */
-static int64_t make_items(struct worker *w, const struct task *t, struct score_item *items,
-                          struct err *e)
+static int64_t make_items(struct worker *w, const struct scorer_prompt *p, const struct task *t,
+                          struct score_item *items, struct err *e)
 {
     int64_t n = 0, at = 0;
     for (int64_t i = 0; i < t->n; at += t->length[i++]) {
         items[n] = (struct score_item){t->candidate[i], t->tokens + at, t->length[i]};
-        n += scorer_check(w->scorer, &items[n], e) == 0;
+        n += scorer_check(w->scorer, p, &items[n], e) == 0;
     }
     return n;
 }
 
 /* Rewards, NaN for what the judge cannot read; returns how many have one. */
-static int64_t score_task(struct worker *w, const struct prompt_input *p, struct task *t,
+static int64_t score_task(struct worker *w, const struct prompt_input *in, struct task *t,
                           struct err *e)
 {
     struct score_item *items = mem_calloc((size_t)t->n, sizeof *items);
     float *rewards = mem_calloc((size_t)t->n, sizeof *rewards);
     int64_t n = 0;
-    if (scorer_begin(w->scorer, p->reward_ids, p->n_reward_ids, p->closing_ids, p->n_closing_ids,
-                     e) == 0) {
-        n = make_items(w, t, items, e);
-        if (scorer_score(w->scorer, items, n, rewards, e) < 0) n = 0;
+    struct scorer_prompt *p = scorer_begin(w->scorer, in->reward_ids, in->n_reward_ids,
+                                           in->closing_ids, in->n_closing_ids, e);
+    if (p) {
+        n = make_items(w, p, t, items, e);
+        if (scorer_score(w->scorer, p, items, n, rewards, e) < 0) n = 0;
     }
-    scorer_end(w->scorer);
+    scorer_end(w->scorer, p);
     for (int64_t i = 0, k = 0; i < t->n; i++) {
         bool is_scored = k < n && items[k].candidate == t->candidate[i];
         t->rewards[i] = is_scored ? rewards[k++] : NAN;

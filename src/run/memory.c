@@ -100,12 +100,32 @@ static size_t workspace_bytes(const struct worker *w, const struct memory_plan *
     if (w->role == WORKER_JOB)
         bytes += model_workspace_bytes(&w->generator.arch, &w->generator.shard, activation,
                                        p->generator_positions, rows) +
-                 engine_workspace_bytes(&w->generator.shard, rows);
+                 engine_workspace_bytes(&w->generator.shard, rows, 1);
     if (!w->reward_is_self)
         bytes += model_workspace_bytes(&w->reward.arch, &w->reward.shard, activation,
                                        p->reward_positions, rows) +
                  scorer_workspace_bytes(&w->reward.arch, activation, rows);
     return bytes;
+}
+
+/* Pools of one prompt leave `rest` bytes; more prompts in flight take as much again each, of what
+ * there is.  Budgets do not depend on that. */
+static void share_rest(const struct worker *w, const struct worker_needs *needs,
+                       struct memory_plan *p, double rest)
+{
+    double others = (double)(w->job->overlap - 1);
+    size_t logits =
+        engine_workspace_bytes(&w->generator.shard, w->backend->max_rows, w->job->overlap) -
+        engine_workspace_bytes(&w->generator.shard, w->backend->max_rows, 1);
+    double pages = others * (double)memory_pool_pages(w, needs, p->budget_pages),
+           reward_pages = others * (double)p->reward_pages;
+    rest -= (double)logits + (double)p->reward_pages * (double)p->reward_page_bytes;
+    double wanted =
+        pages * (double)p->generator_page_bytes + reward_pages * (double)p->reward_page_bytes;
+    double share = rest <= 0 ? 0 : rest < wanted ? rest / wanted : 1;
+    p->workspace_bytes += logits;
+    p->extra_pages = (int64_t)(share * pages);
+    p->reward_pages += (int64_t)(share * reward_pages);
 }
 
 int memory_plan(const struct worker *w, const struct worker_needs *needs, struct memory_plan *p,
@@ -149,6 +169,7 @@ int memory_plan(const struct worker *w, const struct worker_needs *needs, struct
     double rest = free_bytes - taken * (double)p->generator_page_bytes;
     if (!w->reward_is_self)
         p->reward_pages = least(p->reward_pages, (int64_t)(rest / (double)p->reward_page_bytes));
+    if (generates && w->job->overlap > 1) share_rest(w, needs, p, rest);
     return 0;
 }
 

@@ -10,6 +10,7 @@ struct memory_plan {
     int64_t generator_positions, reward_positions; /* of the rotary tables */
     int64_t budget_pages;                          /* logical, per prompt; 0 for a judge */
     int64_t reward_pages; /* in the reward model's pool; the generator's: memory_pool_pages */
+    int64_t extra_pages;  /* in the generator's beyond these, for younger prompts in flight */
     size_t generator_page_bytes, reward_page_bytes;
     size_t workspace_bytes; /* activations, rotary tables, logits, of both models; what ops need */
 };

@@ -1,8 +1,12 @@
 /* Who is in memory.  Lockstep policies start everything at once; the others (Best-of-N) hold as
  * many candidates as fit: optimistic admission by the lengths seen so far, and when memory runs out
  * all the same, the candidate with the fewest tokens is evicted: its tokens stay, its KV is dropped
- * and computed again later, to the same bits. */
-#include "run/prompt_state.h"
+ * and computed again later, to the same bits.
+ *
+ * What fits is the prompt's budget, and of the pool what older prompts in flight leave.  When they
+ * want more, candidates give up their KV likewise, also in lockstep: such a prompt then stands
+ * still until all of them are back, so that it decides on what it would hold alone. */
+#include "run/flight_state.h"
 
 #include "base/mem.h"
 
@@ -16,6 +20,7 @@ static void reserve(struct prompt_state *st, int64_t n)
     st->sequences = mem_realloc(st->sequences, (size_t)cap, sizeof *st->sequences);
     st->owner = mem_realloc(st->owner, (size_t)cap, sizeof *st->owner);
     st->view = mem_realloc(st->view, (size_t)cap, sizeof *st->view);
+    st->live = mem_realloc(st->live, (size_t)cap, sizeof(struct sequence *));
     st->actions.score = mem_realloc(st->actions.score, (size_t)cap, sizeof(int32_t));
     st->actions.drop = mem_realloc(st->actions.drop, (size_t)cap, sizeof(int32_t));
     st->actions.fork = mem_realloc(st->actions.fork, (size_t)cap, sizeof(int32_t));
@@ -47,27 +52,52 @@ int64_t prompt_live(const struct prompt_state *st, struct sequence **live)
     return n;
 }
 
-/* Pages that my group may still take. */
+static int64_t own_pages(const struct prompt_state *st)
+{
+    return kvcache_used(st->kv) - st->prompt_pages;
+}
+
+/* Pages for candidates that my group may hold in all. */
+static int64_t most_pages(const struct prompt_state *st)
+{
+    int64_t physical = own_pages(st) + flight_room(st->flight, st);
+    return physical < st->own_budget ? physical : st->own_budget;
+}
+
+/* Pages that it may still take. */
 static int64_t room(const struct prompt_state *st)
 {
-    return st->own_budget - (kvcache_used(st->w->generator_pages) - st->prompt_pages);
+    return most_pages(st) - own_pages(st);
+}
+
+/* The live candidate to evict: the one with the fewest tokens, the last of them. */
+static struct sequence *find_victim(struct prompt_state *st)
+{
+    struct sequence *victim = NULL;
+    for (int64_t i = 0; i < st->n; i++) {
+        struct sequence *s = &st->sequences[i];
+        if (!OWNS(st, i) || s->status != SEQUENCE_LIVE) continue;
+        if (!victim || s->n_tokens <= victim->n_tokens) victim = s;
+    }
+    return victim;
+}
+
+static void evict(struct prompt_state *st, struct sequence *s)
+{
+    sequence_release(s, st->kv);
+    if (!st->policy.ops->lockstep) s->status = SEQUENCE_WAITING;
+    st->evictions++;
 }
 
 static void evict_for_next_step(struct prompt_state *st)
 {
     for (;;) {
         int64_t need = 0;
-        struct sequence *victim = NULL;
-        for (int64_t i = 0; i < st->n; i++) {
-            struct sequence *s = &st->sequences[i];
-            if (!OWNS(st, i) || s->status != SEQUENCE_LIVE) continue;
-            need += engine_need(s);
-            if (!victim || s->n_tokens <= victim->n_tokens) victim = s;
-        }
+        for (int64_t i = 0; i < st->n; i++)
+            if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_LIVE)
+                need += engine_need(&st->sequences[i]);
         if (need <= room(st)) return;
-        sequence_release(victim, st->w->generator_pages);
-        victim->status = SEQUENCE_WAITING;
-        st->evictions++;
+        evict(st, find_victim(st));
     }
 }
 
@@ -90,14 +120,21 @@ static struct sequence *next_waiting(const struct prompt_state *st)
     return fresh;
 }
 
+bool prompt_is_waiting(const struct prompt_state *st)
+{
+    return next_waiting(st) != NULL;
+}
+
 static bool start(struct prompt_state *st, struct sequence *s)
 {
-    if (s->n_tokens > 0 && engine_restore(st->w->engine, s) < 0) return false;
+    int64_t pages = pages_of(sequence_kv_tokens(s->n_tokens));
+    if (!flight_clear(st->flight, st, pages)) return false;
+    if (s->n_tokens > 0 && engine_restore(st->w->engine, &st->engine, s) < 0) return false;
     s->status = SEQUENCE_LIVE;
     return true;
 }
 
-void prompt_admit(struct prompt_state *st)
+void prompt_admit(struct prompt_state *st, int64_t ahead)
 {
     evict_for_next_step(st);
     int64_t expected = 0, n_live = 0, need = 0;
@@ -113,9 +150,70 @@ void prompt_admit(struct prompt_state *st)
     for (struct sequence *s; (s = next_waiting(st)) != NULL; n_live++) {
         int64_t pages = expected_pages(st, s->n_tokens);
         int64_t now = need + pages_of(s->n_tokens + 1);
-        if (n_live > 0 && (expected + pages > st->own_budget || now > room(st))) return;
-        if (!start(st, s)) return;
+        if (n_live > 0 && expected + pages > most_pages(st) - ahead) return;
+        if (now + ahead > room(st) || !start(st, s)) return;
         expected += pages;
         need += engine_need(s);
     }
+}
+
+/* ---- when older prompts need memory ---- */
+
+static bool is_away(const struct sequence *s)
+{
+    return s->status == SEQUENCE_LIVE && s->kv_tokens < sequence_kv_tokens(s->n_tokens);
+}
+
+bool prompt_give_up(struct prompt_state *st)
+{
+    struct sequence *victim = NULL;
+    for (int64_t i = 0; i < st->n; i++) {
+        struct sequence *s = &st->sequences[i];
+        if (s->pages.n > 0 && (!victim || s->n_tokens <= victim->n_tokens)) victim = s;
+    }
+    if (victim) {
+        evict(st, victim);
+        return true;
+    }
+    bool had = st->engine.first_logits != NULL;
+    engine_drop(st->w->engine, &st->engine);
+    return had;
+}
+
+bool prompt_is_here(const struct prompt_state *st)
+{
+    bool here = st->begun && (st->skipped || st->engine.first_logits);
+    for (int64_t i = 0; i < st->n && here; i++) here = !OWNS(st, i) || !is_away(&st->sequences[i]);
+    return here;
+}
+
+int64_t prompt_missing_pages(const struct prompt_state *st)
+{
+    int64_t pages = st->engine.first_logits ? 0 : pages_of(st->in->n_ids);
+    for (int64_t i = 0; i < st->n; i++) {
+        const struct sequence *s = &st->sequences[i];
+        if (OWNS(st, i) && is_away(s)) pages += pages_of(sequence_kv_tokens(s->n_tokens));
+    }
+    return pages;
+}
+
+int64_t prompt_wanted_pages(const struct prompt_state *st)
+{
+    if (!st->policy.ops->lockstep) {
+        const struct sequence *s = next_waiting(st);
+        return s ? pages_of(s->n_tokens + 1) : 1;
+    }
+    int64_t n = 0;
+    for (int64_t i = 0; i < st->n; i++)
+        n += OWNS(st, i) && st->sequences[i].status == SEQUENCE_LIVE;
+    return st->begun ? n : prompt_candidates(st->w, st->in->n_ids, &(struct err){0});
+}
+
+void prompt_bring_back(struct prompt_state *st)
+{
+    struct engine *g = st->w->engine;
+    if (!st->engine.first_logits) ENSURE(engine_recall(g, &st->engine) == 0);
+    for (int64_t i = 0; i < st->n; i++)
+        if (OWNS(st, i) && is_away(&st->sequences[i]))
+            ENSURE(engine_restore(g, &st->engine, &st->sequences[i]) == 0);
 }

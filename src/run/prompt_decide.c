@@ -56,8 +56,7 @@ static void refresh_own(struct prompt_state *st)
 static void *pack_report(struct prompt_state *st, size_t *bytes)
 {
     bool leader = st->w->grid.is_leader;
-    struct report head = {.own_pages =
-                              leader ? kvcache_used(st->w->generator_pages) - st->prompt_pages : 0,
+    struct report head = {.own_pages = leader ? kvcache_used(st->kv) - st->prompt_pages : 0,
                           .stop_signal = st->w->stop_signal,
                           .failed = st->failed,
                           .error = st->error};
@@ -165,12 +164,14 @@ static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t
         const struct sequence *s = &st->sequences[which[i]];
         items[i] = (struct score_item){which[i], s->tokens, scored_tokens(s)};
     }
-    int64_t rows = st->w->reward.stats.rows;
-    int rc = scorer_score(st->w->scorer, items, n, rewards, &st->error);
-    st->tokens_scored += st->w->reward.stats.rows - rows;
+    struct model_stats before = st->w->reward.stats;
+    int rc = scorer_score(st->w->scorer, st->scored, items, n, rewards, &st->error);
+    model_stats_add(&st->reward_stats, &before, &st->w->reward.stats);
+    st->tokens_scored += st->w->reward.stats.rows - before.rows;
     for (int64_t i = 0; i < n && rc == 0; i++) {
         st->view[which[i]].reward = rewards[i];
-        if (sequence_is_complete(&st->sequences[which[i]])) scorer_forget(st->w->scorer, which[i]);
+        if (sequence_is_complete(&st->sequences[which[i]]))
+            scorer_forget(st->w->scorer, st->scored, which[i]);
     }
     free(items);
     free(rewards);
@@ -196,7 +197,7 @@ static void score(struct prompt_state *st, int64_t n_asked)
     free(which);
     st->times.score_s += (double)(clock_ns() - t0) * 1e-9;
     prompt_phase_end(st->w);
-    prompt_span(st->w, SPAN_SCORE, st->in->index, st->step, t0, n, st->tokens_scored - rows);
+    prompt_span(st, SPAN_SCORE, t0, clock_ns(), n, st->tokens_scored - rows);
 }
 
 /* Drop, on every rank alike: a live one stops, a complete one is marked. */
@@ -206,14 +207,14 @@ static void drop(struct prompt_state *st, int32_t c, bool complete_lost)
     bool lost = policy_drop(&st->view[c], to_i32(st->round), complete_lost);
     if (!OWNS(st, c)) return;
     if (lost) s->status = SEQUENCE_REJECTED;
-    sequence_release(s, st->w->generator_pages);
-    if (st->w->scorer) scorer_forget(st->w->scorer, c);
+    sequence_release(s, st->kv);
+    if (st->w->scorer) scorer_forget(st->w->scorer, st->scored, c);
 }
 
 /* A new candidate with its parent's tokens; full pages are shared, the last one is copied. */
 static void fork_candidate(struct prompt_state *st, int32_t parent)
 {
-    struct kvcache *k = st->w->generator_pages;
+    struct kvcache *k = st->kv;
     prompt_add_candidates(st, 1);
     int64_t child = st->n - 1;
     st->owner[child] = st->owner[parent];
@@ -315,5 +316,5 @@ void prompt_decide(struct prompt_state *st)
     if (!st->done && !st->single_group && st->policy.ops->lockstep) prompt_balance(st);
     st->times.comm_s += (double)(clock_ns() - t0) * 1e-9 - (st->times.score_s - scoring);
     prompt_phase_end(st->w);
-    if (v.is_round) prompt_span(st->w, SPAN_DECIDE, st->in->index, st->step, t0, v.n_drop, 0);
+    if (v.is_round) prompt_span(st, SPAN_DECIDE, t0, clock_ns(), v.n_drop, 0);
 }

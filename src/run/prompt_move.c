@@ -3,6 +3,7 @@
  * stays behind and is computed again. */
 #include "run/prompt_state.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -96,7 +97,7 @@ static void receive_candidate(struct prompt_state *st, int32_t c, int from,
     free(message);
     s->n_tokens = head.n_tokens;
     s->logprob_sum = head.logprob_sum;
-    ENSURE(page_list_grow(&s->pages, w->generator_pages, head.kv_tokens) == 0);
+    ENSURE(page_list_grow(&s->pages, st->kv, head.kv_tokens) == 0);
     ENSURE((int64_t)s->pages.n == head.n_pages);
     s->kv_tokens = head.kv_tokens;
     s->status = SEQUENCE_LIVE;
@@ -108,9 +109,9 @@ static void receive_candidate(struct prompt_state *st, int32_t c, int from,
 static void forget_candidate(struct prompt_state *st, int32_t c)
 {
     struct sequence *s = &st->sequences[c];
-    sequence_release(s, st->w->generator_pages);
+    sequence_release(s, st->kv);
     s->status = SEQUENCE_REJECTED;
-    if (st->w->scorer) scorer_forget(st->w->scorer, c);
+    if (st->w->scorer) scorer_forget(st->w->scorer, st->scored, c);
 }
 
 /* The pages of all moves go together. */
@@ -143,5 +144,5 @@ void prompt_balance(struct prompt_state *st)
     if (n > 0) make_moves(st, moves, n);
     free(moves);
     prompt_phase_end(st->w);
-    if (n > 0) prompt_span(st->w, SPAN_MOVE, st->in->index, st->step, t0, n, 0);
+    if (n > 0) prompt_span(st, SPAN_MOVE, t0, clock_ns(), n, 0);
 }

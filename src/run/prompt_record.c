@@ -1,6 +1,6 @@
 /* What is written down of a prompt: gathered from all ranks that shared it to the first of them, as
  * rows. */
-#include "run/prompt_state.h"
+#include "run/flight_state.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -23,13 +23,14 @@ void prompt_phase_end(struct worker *w)
     w->backend->ops->range(w->backend, NULL);
 }
 
-void prompt_span(struct worker *w, enum span_phase phase, int64_t prompt, int64_t step,
-                 int64_t start_ns, int64_t sequences, int64_t tokens)
+void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_ns, int64_t end_ns,
+                 int64_t sequences, int64_t tokens)
 {
-    if (w->job->record.trace == RECORD_TRACE_OFF || w->spans.n >= MAX_SPANS) return;
-    int64_t from = start_ns - w->start_ns, to = clock_ns() - w->start_ns;
-    struct span s = {(int32_t)phase, prompt, step, from, to, sequences, tokens, 0};
-    ARRAY_PUSH(w->spans, s);
+    const struct worker *w = st->w;
+    if (w->job->record.trace == RECORD_TRACE_OFF || st->spans.n >= MAX_SPANS) return;
+    int64_t from = start_ns - w->start_ns, to = end_ns - w->start_ns;
+    struct span s = {(int32_t)phase, st->in->index, st->step, from, to, sequences, tokens, 0};
+    ARRAY_PUSH(st->spans, s);
 }
 
 /* What every rank contributes; arrays follow: rows [n_rows], tokens, partial rewards, spans. */
@@ -47,9 +48,9 @@ struct share_row {
     struct policy_candidate state;
 };
 
-static struct cost cost_since(const struct model *m, const struct model_stats *before)
+static struct cost cost_of(const struct model *m, const struct model_stats *s)
 {
-    return m->backend ? model_cost(m, before, &m->stats) : (struct cost){0};
+    return m->backend ? model_cost(m, s) : (struct cost){0};
 }
 
 static struct share_head make_head(struct prompt_state *st)
@@ -57,17 +58,17 @@ static struct share_head make_head(struct prompt_state *st)
     struct worker *w = st->w;
     bool leader = w->grid.is_leader;
     struct share_head h = {
-        .n_spans = (int64_t)w->spans.n, .failed = st->failed, .error = st->error};
-    h.energy_j = w->backend->ops->energy_j(w->backend) - st->energy_before_j;
+        .n_spans = (int64_t)st->spans.n, .failed = st->failed, .error = st->error};
+    h.energy_j = st->energy_j;
     if (!leader || st->skipped) return h;
     h.n_partials = (int64_t)st->partials.n;
-    h.tokens_generated = engine_tokens_sampled(w->engine);
+    h.tokens_generated = st->engine.tokens_sampled;
     h.tokens_scored = st->tokens_scored;
-    h.generator_rows = w->generator.stats.rows - st->generator_before.rows;
+    h.generator_rows = st->engine.stats.rows;
     h.evictions = st->evictions;
-    h.own_peak_pages = kvcache_peak(w->generator_pages, false) - st->prompt_pages;
-    h.generator = cost_since(&w->generator, &st->generator_before);
-    h.reward = cost_since(&w->reward, &st->reward_before);
+    h.own_peak_pages = kvcache_peak(st->kv, false) - st->prompt_pages;
+    h.generator = cost_of(&w->generator, &st->engine.stats);
+    h.reward = cost_of(&w->reward, &st->reward_stats);
     for (int64_t i = 0; i < st->n; i++) {
         if (!OWNS(st, i)) continue;
         h.n_rows++;
@@ -78,7 +79,6 @@ static struct share_head make_head(struct prompt_state *st)
 
 static void *pack_share(struct prompt_state *st, size_t *bytes)
 {
-    struct worker *w = st->w;
     struct share_head h = make_head(st);
     size_t rows = (size_t)h.n_rows * sizeof(struct share_row),
            tokens = (size_t)h.n_tokens * sizeof(int32_t),
@@ -97,8 +97,7 @@ static void *pack_share(struct prompt_state *st, size_t *bytes)
         token_at += (size_t)s->n_tokens * sizeof(int32_t);
     }
     if (partials) memcpy(message + sizeof h + rows + tokens, st->partials.items, partials);
-    if (spans) memcpy(message + sizeof h + rows + tokens + partials, w->spans.items, spans);
-    w->spans.n = 0;
+    if (spans) memcpy(message + sizeof h + rows + tokens + partials, st->spans.items, spans);
     return message;
 }
 
@@ -240,7 +239,6 @@ static void unpack_share(const char *at, int32_t rank, struct gathered *g, struc
 static void fill_prompt_row(const struct prompt_state *st, const struct share_head *sum,
                             struct prompt_row *p)
 {
-    double end = clock_s();
     const struct phase_times *t = &st->times;
     p->prompt_index = st->in->index;
     snprintf(p->key, sizeof p->key, "%s", st->in->key);
@@ -253,7 +251,7 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->n = st->n;
     p->alpha = st->w->job->method == METHOD_SPECULATIVE_REJECTION ? st->w->job->alpha : 0;
     p->start_s = st->start_s;
-    p->wall_s = end - st->start_s;
+    p->wall_s = flight_wall_s(st);
     p->prefill_s = t->prefill_s;
     p->generate_s = t->generate_s;
     p->score_s = t->score_s;

@@ -1,9 +1,17 @@
-/* What the files of the prompt loop share: prompt_run.c (the loop), prompt_admit.c (who is in
- * memory), prompt_decide.c (seeing, asking, doing), prompt_move.c (survivors between groups),
- * prompt_record.c (what is written down). */
+/* A prompt from prefill to the best answer: the loop of the paper, driven by a policy, taken apart
+ * into what the prompts in flight take turns at (flight.c).
+ *
+ * Works on all ranks that share the prompt (grid.share): each group decodes and scores the
+ * candidates that it owns; the first rank of the deciding ranks sees them all, asks the policy and
+ * broadcasts its actions.
+ *
+ * prompt_run.c (beginning, steps, end), prompt_admit.c (who is in memory), prompt_decide.c (seeing,
+ * asking, doing), prompt_move.c (survivors between groups), prompt_record.c (what is written down).
+ */
 #pragma once
 
-#include "run/prompt_run.h"
+#include "base/span.h"
+#include "run/flight.h"
 
 struct phase_times {
     double prefill_s, generate_s, score_s, comm_s;
@@ -12,6 +20,10 @@ struct phase_times {
 struct prompt_state {
     struct worker *w;
     const struct prompt_input *in;
+    struct flight *flight; /* whose prompt it is */
+    struct kvcache *kv;    /* owned: its user of the generator's pool */
+    struct engine_prompt engine;
+    struct scorer_prompt *scored;
     struct policy
         policy; /* asked by the first of the deciders only; all hold the same configuration */
     struct comm *deciders; /* ranks that decide together: share when in lockstep, else my group */
@@ -26,11 +38,16 @@ struct prompt_state {
     struct policy_actions actions;
 
     int64_t step, round;
+    struct sequence *
+        *live; /* [n_live] of my group, of the step that was taken last or comes next */
+    int64_t n_live;
+    bool is_decided; /* nothing more to decide before the next step */
+    bool runs;       /* takes part in the next step */
     int64_t prompt_pages;
     int64_t own_budget;    /* pages for candidates of the deciders, prompt excluded */
     int64_t mean_complete; /* mean length of complete candidates, 0 before the first */
 
-    bool failed, skipped, abandoned, done;
+    bool begun, failed, skipped, abandoned, done;
     struct err error;
 
     struct {
@@ -42,17 +59,47 @@ struct prompt_state {
         size_t n, cap;
     } partials;
     struct phase_times times;
-    double start_s;
+    double start_s, wall_s, energy_j; /* flight_meter.c: its part of the group's time and energy */
+    double wall_at_energy_s;          /* wall_s when energy was shared out last */
     int64_t evictions, tokens_scored;
-    struct model_stats generator_before, reward_before;
-    double energy_before_j;
+    struct model_stats reward_stats;
+    struct spans spans;                   /* of this rank */
+    int64_t step_rows, step_tokens;       /* of the step that was taken last; 0: without it */
+    int64_t stretch_rows, stretch_tokens; /* since the last decision of any prompt in flight */
 };
 
 #define OWNS(st, c) ((st)->owner[c] == (st)->w->grid.group_index)
 
-/* prompt_admit.c: evict when the next step does not fit, then start or restore waiting candidates.
- */
-void prompt_admit(struct prompt_state *st);
+/* prompt_run.c.  Open: nothing of it is in memory yet.  Begin: its KV in both models, or `skipped`.
+ * Close: everything goes.  Begin and leave are collective over the share. */
+struct prompt_state *prompt_open(struct flight *f, struct worker *w, const struct prompt_input *in,
+                                 const struct policy *policy);
+void prompt_begin(struct prompt_state *st);
+void prompt_leave(struct prompt_state *st); /* agree whether it was abandoned */
+void prompt_close(struct prompt_state *st);
+/* Whether a decision is due now; asked once per step. */
+bool prompt_is_due(struct prompt_state *st);
+/* Steps that the device may take before anybody looks again.  In lockstep all groups make the same
+ * number of steps, also those without live candidates: it follows from the step alone. */
+int64_t prompt_steps(const struct prompt_state *st);
+/* Those steps were taken; or, without live candidates, as many as lead to the next decision. */
+void prompt_stepped(struct prompt_state *st, int64_t steps);
+void prompt_pass_time(struct prompt_state *st);
+
+/* prompt_admit.c: evict when the next step does not fit, then start or restore waiting candidates;
+ * ahead: pages to leave free for older prompts' next pages. */
+void prompt_admit(struct prompt_state *st, int64_t ahead);
+bool prompt_is_waiting(const struct prompt_state *st); /* some candidate is, for memory */
+/* Another prompt needs memory: one candidate's KV goes, the prompt's own last; false: it holds
+ * nothing. */
+bool prompt_give_up(struct prompt_state *st);
+/* Whether all KV is there that the next step reads; the pages that are missing, and those that its
+ * candidates will want next. */
+bool prompt_is_here(const struct prompt_state *st);
+int64_t prompt_missing_pages(const struct prompt_state *st);
+int64_t prompt_wanted_pages(const struct prompt_state *st);
+/* Compute it again: the pages are there. */
+void prompt_bring_back(struct prompt_state *st);
 /* Add candidates [n, n + k): each group owns an equal part of those that are admitted together. */
 void prompt_add_candidates(struct prompt_state *st, int64_t k);
 /* Live sequences of my group, in candidate order; returns how many. */
@@ -69,5 +116,5 @@ void prompt_balance(struct prompt_state *st);
 int64_t prompt_phase_begin(struct worker *w, enum span_phase phase);
 void prompt_phase_end(struct worker *w);
 void prompt_record(struct prompt_state *st, struct trace_record *r);
-void prompt_span(struct worker *w, enum span_phase phase, int64_t prompt, int64_t step,
-                 int64_t start_ns, int64_t sequences, int64_t tokens);
+void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_ns, int64_t end_ns,
+                 int64_t sequences, int64_t tokens);

@@ -110,7 +110,8 @@ static int prepare(struct worker *w, const struct worker_needs *needs, const str
     w->memory = (struct rank_memory){.weights_bytes = w->generator.weights.bytes,
                                      .workspace_bytes = p->workspace_bytes};
     if (w->role == WORKER_JOB) {
-        int64_t pages = memory_pool_pages(w, needs, w->budget_pages);
+        w->prompt_pool_pages = memory_pool_pages(w, needs, w->budget_pages);
+        int64_t pages = w->prompt_pool_pages + p->extra_pages;
         TRY(model_prepare(&w->generator, p->generator_positions, w->backend->max_rows, pages, e));
         w->generator_pages = kvcache_create(&w->generator, pages);
         w->memory.kv_bytes += (size_t)pages * p->generator_page_bytes;
@@ -182,13 +183,14 @@ static int create_engine(struct worker *w, struct err *e)
                               .max_new_tokens = s->max_new_tokens,
                               .ignore_eos = s->ignore_eos,
                               .seed = w->job->seed,
-                              .peers = worker_peers(w)};
+                              .peers = worker_peers(w),
+                              .prompts = w->job->overlap};
     for (int i = 0; i < w->generator.arch.n_eos; i++) TRY(add_end(&c, w->generator.arch.eos[i], e));
     if (w->chat && w->tokenizer) {
         int32_t id = tokenizer_find(w->tokenizer, chat_end_of_turn(w->chat));
         if (id >= 0) TRY(add_end(&c, id, e));
     }
-    w->engine = engine_create(&w->generator, w->generator_pages, &c, e);
+    w->engine = engine_create(&w->generator, &c, e);
     return w->engine ? 0 : -1;
 }
 
@@ -223,6 +225,7 @@ int worker_load(struct worker *w, const struct worker_needs *needs, struct err *
                                             : comm_min_i64(world, plan.budget_pages);
     /* The ranks of a group drop and flush at the same places: their pools are of one size. */
     plan.reward_pages = comm_min_i64(world, plan.reward_pages);
+    plan.extra_pages = comm_min_i64(world, plan.extra_pages);
     TRY(comm_agree(world, prepare(w, &fitting, &plan, e), e));
     TRY(comm_agree(world, run_selftests(w, e), e));
     TRY(comm_agree(world, agree_fingerprint(w, e), e));
@@ -245,7 +248,6 @@ void worker_release(struct worker *w)
     if (w->reward_tokenizer) tokenizer_destroy(w->reward_tokenizer);
     if (w->chat) chat_destroy(w->chat);
     if (w->reward_chat) chat_destroy(w->reward_chat);
-    free(w->spans.items);
     *w = (struct worker){.job = w->job,
                          .role = w->role,
                          .grid = w->grid,

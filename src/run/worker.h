@@ -5,7 +5,6 @@
  * one budget. */
 #pragma once
 
-#include "base/span.h"
 #include "decode/engine.h"
 #include "decode/reward.h"
 #include "job/job.h"
@@ -52,10 +51,10 @@ struct worker {
     struct chat *reward_chat;
     struct bridge *bridge;
 
-    int64_t budget_pages; /* logical, per prompt; the same on every rank */
+    int64_t budget_pages;      /* logical, per prompt; the same on every rank */
+    int64_t prompt_pool_pages; /* of the pool that one prompt can use here */
     struct rank_memory memory;
-    struct spans spans; /* of this rank, drained at every prompt */
-    int64_t start_ns;   /* this rank's clock at the start of the run: spans count from it */
+    int64_t start_ns; /* this rank's clock at the start of the run: spans count from it */
     char fingerprint[HASH_HEX];
     double load_s;
 

@@ -134,15 +134,14 @@ struct timing {
     double step_s;
     int64_t hands;
 };
-static struct timing timed_steps(struct engine *g, struct sequence *const *live, int64_t B,
-                                 int64_t T, int64_t ahead)
+static struct timing timed_steps(struct engine *g, struct decoding *part, int64_t T, int64_t ahead)
 {
-    struct err e;
     struct timing t = {0};
     double begin = clock_s();
     for (int64_t done = 0; done < T; t.hands++) {
-        int64_t steps = engine_steps(g, live, B, T - done < ahead ? T - done : ahead);
-        if (engine_step(g, live, B, steps, &e) < 0) DIE("%s", e.text);
+        int64_t steps = engine_steps(g, part->live, part->n, T - done < ahead ? T - done : ahead);
+        engine_step(g, part, 1, steps);
+        if (part->failed) DIE("%s", part->error.text);
         done += steps;
     }
     t.step_s = (clock_s() - begin) / (double)T;
@@ -177,9 +176,11 @@ struct run {
     struct engine *g;
     const struct setup *s;
     int64_t B;
-    int32_t *ids;            /* [P] */
-    struct sequence *seqs;   /* [B] */
-    struct sequence **live;  /* [B] */
+    int32_t *ids;           /* [P] */
+    struct sequence *seqs;  /* [B] */
+    struct sequence **live; /* [B] */
+    struct engine_prompt prompt;
+    struct decoding part;    /* all of it */
     double prefill_s;        /* of the last run */
     struct model_stats then; /* when its clock started */
 };
@@ -190,22 +191,23 @@ static struct timing run_once(struct run *r, int64_t number, int64_t ahead)
     const struct setup *s = r->s;
     struct err e;
     double t0 = clock_s();
-    if (engine_begin(r->g, number, r->ids, s->P, &e) < 0) DIE("%s", e.text);
+    if (engine_begin(r->g, &r->prompt, r->k, number, r->ids, s->P, &e) < 0) DIE("%s", e.text);
     r->prefill_s = clock_s() - t0;
     for (int64_t i = 0; i < r->B; i++) {
         start(&r->seqs[i], s, (int32_t)i);
         r->live[i] = &r->seqs[i];
     }
     take_pages(r->k, r->live, r->B, s->S);
-    if (engine_step(r->g, r->live, r->B, 1, &e) < 0) DIE("%s", e.text);
+    r->part = (struct decoding){.prompt = &r->prompt, .live = r->live, .n = r->B};
+    engine_step(r->g, &r->part, 1, 1);
     r->then = r->m->stats;
-    return timed_steps(r->g, r->live, r->B, s->T, ahead);
+    return timed_steps(r->g, &r->part, s->T, ahead);
 }
 
 static void run_end(struct run *r)
 {
     for (int64_t i = 0; i < r->B; i++) sequence_free(&r->seqs[i], r->k);
-    engine_end(r->g);
+    engine_end(r->g, &r->prompt);
 }
 
 /* Median seconds of a step; *hands: of a run. */
@@ -289,7 +291,7 @@ static void measure_all(struct model *m, const struct setup *s)
     struct kvcache *k = kvcache_create(m, pages);
     struct engine_config c = {.sample = {.temperature = 1, .top_k = 50, .top_p = 1},
                               .max_new_tokens = s->S + s->T + 2};
-    struct engine *g = engine_create(m, k, &c, &e);
+    struct engine *g = engine_create(m, &c, &e);
     if (!g) DIE("%s", e.text);
     for (int i = 0; i < s->B.n; i++) {
         int64_t B = s->B.items[i];

@@ -209,10 +209,11 @@ static void prefill(struct bench *b, int64_t P)
     for (int64_t i = -1; i < s->R; i++) { /* the first does not count */
         struct model_stats then = b->m.stats;
         double begun = clock_s();
-        if (scorer_begin(r.scorer, b->ids, P, &closing, 1, &e) < 0) DIE("%s", e.text);
+        struct scorer_prompt *p = scorer_begin(r.scorer, b->ids, P, &closing, 1, &e);
+        if (!p) DIE("%s", e.text);
         if (i >= 0) times[i] = clock_s() - begun;
         x.work = since(&b->m.stats, &then);
-        scorer_end(r.scorer);
+        scorer_end(r.scorer, p);
     }
     x.s = median(times, s->R);
     print_line(b, "prefill", "prompt", 1, P, 0, &x, P);
@@ -221,7 +222,8 @@ static void prefill(struct bench *b, int64_t P)
 }
 
 /* One scoring of all texts, of n tokens each. */
-static struct sample score(struct bench *b, struct scorer *scorer, int64_t B, int64_t n)
+static struct sample score(struct bench *b, struct scorer *scorer, struct scorer_prompt *p,
+                           int64_t B, int64_t n)
 {
     struct err e;
     struct score_item *items = mem_calloc((size_t)B, sizeof *items);
@@ -231,7 +233,7 @@ static struct sample score(struct bench *b, struct scorer *scorer, int64_t B, in
             (struct score_item){.candidate = to_i32(i), .tokens = b->ids + i % 97, .n_tokens = n};
     struct model_stats then = b->m.stats;
     double begun = clock_s();
-    if (scorer_score(scorer, items, B, rewards, &e) < 0) DIE("%s", e.text);
+    if (scorer_score(scorer, p, items, B, rewards, &e) < 0) DIE("%s", e.text);
     struct sample x = {clock_s() - begun, since(&b->m.stats, &then)};
     free(items);
     free(rewards);
@@ -256,14 +258,15 @@ static void scoring(struct bench *b, const char *cache, int64_t B)
            *again = mem_calloc((size_t)s->R, sizeof *again);
     struct sample x = {0}, y = {0};
     for (int64_t i = -1; i < s->R; i++) { /* the first does not count */
-        if (scorer_begin(r.scorer, b->ids, s->P, &closing, 1, &e) < 0) DIE("%s", e.text);
-        x = score(b, r.scorer, B, s->S);
-        y = score(b, r.scorer, B, own);
+        struct scorer_prompt *p = scorer_begin(r.scorer, b->ids, s->P, &closing, 1, &e);
+        if (!p) DIE("%s", e.text);
+        x = score(b, r.scorer, p, B, s->S);
+        y = score(b, r.scorer, p, B, own);
         if (i >= 0) {
             first[i] = x.s;
             again[i] = y.s;
         }
-        scorer_end(r.scorer);
+        scorer_end(r.scorer, p);
     }
     x.s = median(first, s->R);
     y.s = median(again, s->R);

@@ -31,13 +31,15 @@ static int32_t *read_ids(const json_t *root, const char *key, int64_t *n)
 }
 
 /* Log-probability of each greedy token, as one sequence sees it: differences of the running sum. */
-static void decode(struct engine *g, struct sequence *s, double *logprob, int64_t n)
+static void decode(struct engine *g, struct engine_prompt *p, struct sequence *s, double *logprob,
+                   int64_t n)
 {
-    struct err e;
+    struct sequence *live[1] = {s};
+    struct decoding part = {.prompt = p, .live = live, .n = 1};
     for (int64_t i = 0; i < n; i++) {
         double before = s->logprob_sum;
-        struct sequence *live[1] = {s};
-        assert_int_equal(engine_step(g, live, 1, 1, &e), 0);
+        engine_step(g, &part, 1, 1);
+        assert_false(part.failed);
         logprob[i] = s->logprob_sum - before;
     }
 }
@@ -60,14 +62,15 @@ static void greedy_matches_reference(void **state)
     struct kvcache *k = kvcache_create(&m, 64);
     struct engine_config c = {.sample = {.temperature = 0, .top_p = 1},
                               .max_new_tokens = total - P + 1};
-    struct engine *g = engine_create(&m, k, &c, &e);
+    struct engine *g = engine_create(&m, &c, &e);
     assert_non_null(g);
-    assert_int_equal(engine_begin(g, 0, prompt, P, &e), 0);
+    struct engine_prompt p;
+    assert_int_equal(engine_begin(g, &p, k, 0, prompt, P, &e), 0);
     struct sequence s;
     sequence_init(&s, 0, c.max_new_tokens);
     s.status = SEQUENCE_LIVE;
     double *logprob = mem_calloc((size_t)total, sizeof *logprob), worst = 0;
-    decode(g, &s, logprob, total - P);
+    decode(g, &p, &s, logprob, total - P);
     for (int64_t i = 0; i < total - P; i++) assert_int_equal(s.tokens[i], want[P + i]);
     const json_t *steps = json_object_get(root, "logprob_of_next_token");
     assert_int_equal(json_array_size(steps), total - 1);
@@ -79,7 +82,7 @@ static void greedy_matches_reference(void **state)
            (long long)(total - P), 100 * worst / TOLERANCE);
     assert_true(worst <= TOLERANCE);
     sequence_free(&s, k);
-    engine_end(g);
+    engine_end(g, &p);
     assert_int_equal(kvcache_used(k), 0);
     engine_destroy(g);
     kvcache_destroy(k);

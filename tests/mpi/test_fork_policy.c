@@ -4,7 +4,7 @@
  * exactly, and all come back. */
 #include "base/mem.h"
 #include "ref/temp.h"
-#include "run/prompt_run.h"
+#include "run/flight.h"
 #include "test_support.h"
 
 #include <math.h>
@@ -185,6 +185,24 @@ static void open_worker(struct worker *w, struct job *j, struct comm *world, con
     REQUIRE(worker_load(w, &needs, &e) == 0, "%s", e.text);
 }
 
+struct one_prompt {
+    const struct prompt_input *in;
+    bool is_done;
+    struct trace_record record;
+};
+
+static const struct prompt_input *next_of_one(void *arg, const struct prompt_input *was,
+                                              enum prompt_outcome outcome,
+                                              struct trace_record *done)
+{
+    struct one_prompt *one = arg;
+    if (!was) return one->in;
+    one->is_done = outcome == PROMPT_DONE;
+    one->record = *done;
+    *done = (struct trace_record){0};
+    return NULL;
+}
+
 static struct trace_record run_policy(struct worker *w, const struct policy_ops *ops,
                                       struct policy_schedule s)
 {
@@ -196,9 +214,13 @@ static struct trace_record run_policy(struct worker *w, const struct policy_ops 
     memset(&family, 0, sizeof family);
     family.own_budget = w->budget_pages - pages_of(in.n_ids);
     family.pages_are_local = w->grid.n_groups == 1 || w->job->parallel.split == SPLIT_PROMPTS;
-    REQUIRE(prompt_run(w, &in, &policy, &r) == PROMPT_DONE, "abandoned");
-    REQUIRE(kvcache_used(w->generator_pages) == 0, "%lld pages",
-            (long long)kvcache_used(w->generator_pages));
+    int64_t pages = kvcache_pool_free(w->generator_pages);
+    struct one_prompt one = {.in = &in};
+    flight_run(w, &policy, &(struct flight_source){next_of_one, &one});
+    r = one.record;
+    REQUIRE(one.is_done, "abandoned");
+    REQUIRE(kvcache_pool_free(w->generator_pages) == pages, "%lld pages of %lld",
+            (long long)kvcache_pool_free(w->generator_pages), (long long)pages);
     REQUIRE(kvcache_used(w->reward_pages) == 0, "%lld pages",
             (long long)kvcache_used(w->reward_pages));
     if (comm_rank(w->grid.share) != 0) return r;
@@ -210,21 +232,24 @@ static struct trace_record run_policy(struct worker *w, const struct policy_ops 
 }
 
 /* Candidate c alone, up to n tokens, from its ancestors' tokens. */
-static struct sequence regenerate(struct worker *w, int64_t c, int64_t n)
+static struct sequence regenerate(struct worker *w, struct engine_prompt *p, int64_t c, int64_t n)
 {
-    struct err e = {0};
     struct sequence s, *one = &s;
+    struct decoding part = {.prompt = p, .live = &one, .n = 1};
     sequence_init(&s, to_i32(c), MAX_NEW);
     s.status = SEQUENCE_LIVE;
     if (family.parent[c] >= 0) {
-        struct sequence parent = regenerate(w, family.parent[c], family.born[c]);
+        struct sequence parent = regenerate(w, p, family.parent[c], family.born[c]);
         memcpy(s.tokens, parent.tokens, (size_t)parent.n_tokens * sizeof *s.tokens);
         s.n_tokens = parent.n_tokens;
         s.logprob_sum = parent.logprob_sum;
         sequence_free(&parent, w->generator_pages);
-        REQUIRE(engine_restore(w->engine, &s) == 0, "no pages");
+        REQUIRE(engine_restore(w->engine, p, &s) == 0, "no pages");
     }
-    while (s.n_tokens < n) REQUIRE(engine_step(w->engine, &one, 1, 1, &e) == 0, "%s", e.text);
+    while (s.n_tokens < n) {
+        engine_step(w->engine, &part, 1, 1);
+        REQUIRE(!part.failed, "%s", part.error.text);
+    }
     return s;
 }
 
@@ -238,9 +263,10 @@ static void check_candidates(struct worker *w, const struct trace_record *r)
     for (int64_t i = 0; i < r->n_candidates; i++) lengths[i] = r->candidates[i].n_tokens;
     comm_bcast(w->grid.share, &family, sizeof family, 0);
     comm_bcast(w->grid.share, lengths, sizeof lengths, 0);
-    REQUIRE(engine_begin(w->engine, 5, ids, 11, &e) == 0, "%s", e.text);
+    struct engine_prompt p;
+    REQUIRE(engine_begin(w->engine, &p, w->generator_pages, 5, ids, 11, &e) == 0, "%s", e.text);
     for (int64_t i = 0; i < family.n; i++) {
-        struct sequence s = regenerate(w, i, lengths[i]);
+        struct sequence s = regenerate(w, &p, i, lengths[i]);
         if (first) {
             const struct candidate_row *c = &r->candidates[i];
             const int32_t *tokens = r->tokens + c->tokens_offset;
@@ -257,7 +283,7 @@ static void check_candidates(struct worker *w, const struct trace_record *r)
         }
         sequence_free(&s, w->generator_pages);
     }
-    engine_end(w->engine);
+    engine_end(w->engine, &p);
     for (int64_t i = 0; i < family.n; i++) differ -= family.parent[i] >= 0;
     REQUIRE(!first || differ == 0, "a child drew what its parent drew");
 }

@@ -298,9 +298,10 @@ static const struct refusal {
     {REQUIRED "sampling: {top_k: -1}\n", "key 'sampling.top_k': -1 is out of range; allowed: 0 to"},
     {REQUIRED "sampling: {max_new_tokens: 0}\n", "key 'sampling.max_new_tokens'"},
     {REQUIRED "parallel: {tensor: 0}\n", "key 'parallel.tensor'"},
-    {REQUIRED "overlap: 2\n",
-     "key 'overlap': 2 is not allowed; more than one prompt in flight is not built yet"},
-    {REQUIRED "overlap: 0\n", "key 'overlap'"},
+    {REQUIRED "overlap: 0\n", "key 'overlap': 0 is out of range; allowed: 1 to 64"},
+    {REQUIRED "overlap: 65\n", "key 'overlap': 65 is out of range"},
+    {REQUIRED "overlap: 2\nparallel: {split: candidates}\n",
+     "key 'overlap': 2 is not allowed with parallel.split: candidates"},
     {REQUIRED "n: 0\n", "key 'n': '0' is not allowed; allowed: auto | a whole number from 1"},
     {REQUIRED "n: many\n", "key 'n': 'many'"},
     {REQUIRED "n: 99999999999999999999\n", "key 'n'"},
@@ -470,7 +471,7 @@ static int random_sets(char **sets)
             snprintf(text, sizeof text, "%.17g", (double)(next() >> 11) * 0x1p-53);
             value = text;
         } else if (!strcmp(key, "overlap")) {
-            continue;
+            continue; /* 1 where groups share out candidates */
         } else if (f->value.type == CYAML_INT || f->value.type == CYAML_UINT) {
             snprintf(text, sizeof text, "%d", (int)(1 + next() % 1000));
             value = text;

@@ -1,8 +1,8 @@
 #include "run/plan/like.h"
 
 #include "base/mem.h"
+#include "run/flight.h"
 #include "run/plan/price.h"
-#include "run/prompt_run.h"
 #include "trace/reader.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 #include "run/plan/point.h"
 
 #include "base/mem.h"
+#include "run/flight.h"
 #include "run/plan/files.h"
-#include "run/prompt_run.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -88,8 +88,8 @@ static int divide(struct worker *w, struct planned_device *d, const struct hardw
     w->budget_pages = p.budget_pages;
     m->workspace = (double)p.workspace_bytes + products;
     if (generates)
-        m->kv[0] =
-            (double)memory_pool_pages(w, &fitting, p.budget_pages) * (double)p.generator_page_bytes;
+        m->kv[0] = (double)(memory_pool_pages(w, &fitting, p.budget_pages) + p.extra_pages) *
+                   (double)p.generator_page_bytes;
     m->kv[1] = (double)p.reward_pages * (double)p.reward_page_bytes;
     m->budget_tokens = p.budget_pages * PAGE_TOKENS;
     m->reward_tokens = p.reward_pages * PAGE_TOKENS;

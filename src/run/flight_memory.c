@@ -1,0 +1,91 @@
+/* Who holds pages of the generator's pool, among the prompts in flight.
+ *
+ * The pool holds at least one prompt's whole budget.  Before each step the prompts are gone through
+ * by age.  A prompt may take what is free, and what younger ones hold: they give it up, the
+ * youngest first, candidate by candidate, then the prompt's own pages.  So the oldest is never
+ * short of anything that it would have alone, and always goes on.  Who is not the oldest and finds
+ * no room waits, and everyone younger with it: what becomes free is for the one that waits longest.
+ * Who gave something up comes back only when there is also room for the next page of every older
+ * candidate and of its own, or it would soon be evicted again.
+ *
+ * Budgets are not touched: each prompt counts its own pages as if alone (kvcache_share). */
+#include "run/flight_state.h"
+
+static int64_t held_by_younger(const struct flight *f, const struct prompt_state *st)
+{
+    int64_t pages = 0;
+    for (int64_t i = f->n - 1; i >= 0 && f->prompts[i] != st; i--)
+        pages += kvcache_used(f->prompts[i]->kv);
+    return pages;
+}
+
+int64_t flight_room(const struct flight *f, const struct prompt_state *st)
+{
+    return kvcache_pool_free(st->kv) + held_by_younger(f, st) - f->promised;
+}
+
+bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages)
+{
+    if (pages > flight_room(f, st)) return false;
+    for (int64_t i = f->n - 1; kvcache_pool_free(st->kv) < f->promised + pages;) {
+        ENSURE(f->prompts[i] != st);
+        if (!prompt_give_up(f->prompts[i])) i--;
+    }
+    return true;
+}
+
+/* Begin it, or bring its KV back, when there is room; the oldest is not asked. */
+static bool bring_in(struct flight *f, struct prompt_state *st, int64_t ahead)
+{
+    int64_t missing = prompt_missing_pages(st);
+    bool is_oldest = st == f->prompts[0];
+    if (!is_oldest && missing + prompt_wanted_pages(st) + ahead > flight_room(f, st)) return false;
+    if (st->begun) {
+        ENSURE(flight_clear(f, st, missing));
+        stretch_open(f);
+        prompt_bring_back(st);
+        return true;
+    }
+    stretch_close(f);
+    meter_begin(f);
+    prompt_begin(st);
+    meter_one(f, st);
+    return true;
+}
+
+static int64_t next_pages(const struct prompt_state *st)
+{
+    int64_t pages = 0;
+    for (int64_t i = 0; i < st->n_live; i++) pages += engine_need(st->live[i]);
+    return pages;
+}
+
+/* Its live candidates and their pages for the next step; false: it has to wait. */
+static bool arrange_one(struct flight *f, struct prompt_state *st, int64_t ahead)
+{
+    stretch_open(f);
+    if (!st->policy.ops->lockstep && !st->failed) prompt_admit(st, ahead);
+    st->n_live = st->failed ? 0 : prompt_live(st, st->live);
+    int64_t pages = next_pages(st);
+    bool fits = flight_clear(f, st, pages);
+    ENSURE(fits || st != f->prompts[0]);
+    if (!fits) return false;
+    f->promised += pages;
+    return st->runs = st->n_live > 0 || st->failed || !prompt_is_waiting(st);
+}
+
+void flight_arrange(struct flight *f)
+{
+    int64_t ahead = 0;
+    bool waits = false;
+    f->promised = 0;
+    for (int64_t i = 0; i < f->n; i++) {
+        struct prompt_state *st = f->prompts[i];
+        st->runs = false;
+        waits = waits || (!prompt_is_here(st) && !bring_in(f, st, ahead));
+        if (waits || st->skipped || !st->is_decided) continue;
+        waits = !arrange_one(f, st, ahead);
+        st->times.generate_s += meter_one(f, st);
+        ahead += st->n_live;
+    }
+}
