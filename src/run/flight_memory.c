@@ -53,11 +53,20 @@ static bool bring_in(struct flight *f, struct prompt_state *st, int64_t ahead)
     return true;
 }
 
+/* Pages of st's candidates for the next step. */
 static int64_t next_pages(const struct prompt_state *st)
 {
     int64_t pages = 0;
     for (int64_t i = 0; i < st->n_live; i++) pages += engine_need(st->live[i]);
     return pages;
+}
+
+/* Pages that st may take after the next step before each candidate has taken one. */
+static int64_t later_pages(const struct prompt_state *st)
+{
+    int64_t next = next_pages(st), later = st->n_live - next,
+            left = st->w->prompt_pool_pages - kvcache_used(st->kv) - next;
+    return later < left ? later : left;
 }
 
 /* Its live candidates and their pages for the next step; false: it has to wait. */
@@ -86,6 +95,6 @@ void flight_arrange(struct flight *f)
         if (waits || st->skipped || !st->is_decided) continue;
         waits = !arrange_one(f, st, ahead);
         st->times.generate_s += meter_one(f, st);
-        ahead += st->n_live;
+        ahead += later_pages(st);
     }
 }

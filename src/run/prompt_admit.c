@@ -57,17 +57,17 @@ static int64_t own_pages(const struct prompt_state *st)
     return kvcache_used(st->kv) - st->prompt_pages;
 }
 
-/* Pages for candidates that my group may hold in all. */
-static int64_t most_pages(const struct prompt_state *st)
+/* Pages for candidates that my group may hold in all, when `ahead` of the pool stay free. */
+static int64_t most_pages(const struct prompt_state *st, int64_t ahead)
 {
-    int64_t physical = own_pages(st) + flight_room(st->flight, st);
+    int64_t physical = own_pages(st) + flight_room(st->flight, st) - ahead;
     return physical < st->own_budget ? physical : st->own_budget;
 }
 
 /* Pages that it may still take. */
-static int64_t room(const struct prompt_state *st)
+static int64_t room(const struct prompt_state *st, int64_t ahead)
 {
-    return most_pages(st) - own_pages(st);
+    return most_pages(st, ahead) - own_pages(st);
 }
 
 /* The live candidate to evict: the one with the fewest tokens, the last of them. */
@@ -96,7 +96,7 @@ static void evict_for_next_step(struct prompt_state *st)
         for (int64_t i = 0; i < st->n; i++)
             if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_LIVE)
                 need += engine_need(&st->sequences[i]);
-        if (need <= room(st)) return;
+        if (need <= room(st, 0)) return;
         evict(st, find_victim(st));
     }
 }
@@ -150,8 +150,8 @@ void prompt_admit(struct prompt_state *st, int64_t ahead)
     for (struct sequence *s; (s = next_waiting(st)) != NULL; n_live++) {
         int64_t pages = expected_pages(st, s->n_tokens);
         int64_t now = need + pages_of(s->n_tokens + 1);
-        if (n_live > 0 && expected + pages > most_pages(st) - ahead) return;
-        if (now + ahead > room(st) || !start(st, s)) return;
+        if (n_live > 0 && expected + pages > most_pages(st, ahead)) return;
+        if (now > room(st, ahead) || !start(st, s)) return;
         expected += pages;
         need += engine_need(s);
     }
