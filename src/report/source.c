@@ -117,6 +117,7 @@ int source_set_job(struct source *s, const struct job *j, const char *yaml, stru
     s->method = j->method;
     s->compat = j->compat;
     s->is_static = j->batching == BATCHING_STATIC;
+    s->overlap = j->overlap;
     s->only_answers = j->record.candidates == RECORD_CANDIDATES_BEST;
     s->scores_on_the_way = j->method == METHOD_BEST_OF_N && j->score_at.kind != SCHEDULE_OFF;
     s->alpha = j->method == METHOD_SPECULATIVE_REJECTION ? j->alpha : 0;
@@ -181,7 +182,8 @@ const struct source_prompt *source_find(const struct source *s, int64_t prompt_i
 
 static bool is_compared(const char *key)
 {
-    static const char *const groups[] = {"generator.", "reward.", "dataset.", "sampling."};
+    static const char *const groups[] = {"generator.", "reward.", "dataset.", "sampling.",
+                                         "overlap"}; /* times mean something else */
     static const char *const others[] = {"generator.path", "reward.path",    "reward.cache",
                                          "dataset.path",   "dataset.offset", "dataset.limit",
                                          "dataset.shuffle"};

@@ -25,6 +25,7 @@ struct source {
     enum method method;
     enum compat compat;
     bool is_static;      /* batching: static */
+    int64_t overlap;     /* prompts in flight at a time */
     bool only_answers;   /* record.candidates: best */
     bool is_replayed;    /* not a run: what one would have done (replay.h); its times are a model */
     bool is_approximate; /* replayed with rewards of lengths before its rounds' */

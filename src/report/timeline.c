@@ -141,6 +141,11 @@ static int check(const struct timeline *t, struct err *e)
     int64_t n_runs = trace_n_runs(t->r.file);
     if (t->prompt >= 0 && result_find(&t->r, t->prompt) < 0)
         return err_set(e, "%s holds no prompt %lld", t->r.path, (long long)t->prompt);
+    if (t->prompt < 0 && t->r.job.overlap > 1)
+        return err_set(e,
+                       "%s was made with overlap %lld: its prompts interleave, and no viewer draws "
+                       "that; choose one with --prompt",
+                       t->r.path, (long long)t->r.job.overlap);
     for (int64_t i = 0; i < t->r.n_prompts; i++)
         if (p[i].run < 0 || p[i].run >= n_runs || p[i].group < 0)
             return err_set(e,

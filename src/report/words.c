@@ -146,6 +146,11 @@ static void note_file(const struct comparison *c, int file, const struct speaker
     if (s->scores_on_the_way)
         note(to, file,
              "its times include scoring on the way (score_at), which Best-of-N does not need");
+    if (s->overlap > 1)
+        note(to, file,
+             "overlap %lld: a prompt's time is its part of the time of prompts in flight together, "
+             "not comparable with files of another overlap",
+             (long long)s->overlap);
     if (r->reference >= 0 && strcmp(s->machine, c->files[r->reference].machine) != 0)
         note(to, file, "its times are from another set-up than those of file %d: %s, against %s",
              r->reference + 1, s->machine, c->files[r->reference].machine);

@@ -50,6 +50,12 @@ SPECREJ_EMULATION_PINNED_MIB=17 run 1 nowhere.h5 "${small[@]}" "${every[@]}" rew
 check same every-f32.h5 nowhere.h5
 echo "evictions and the reward's cache: the same"
 
+run 1 flight.h5 "${small[@]}" "${every[@]}" overlap=2
+check same every-f32.h5 flight.h5
+run 1 flight.h5.memory "${small[@]}" "${memory[@]}" overlap=2
+check same memory-f32.h5 flight.h5.memory
+echo "2 prompts in flight: the same"
+
 # ---- a profiler sees the phases under the names of the trace (a real one is not asked) ----
 SPECREJ_EMULATION_NVTX=$work/ranges run 1 ranges.h5 "${small[@]}" "${every[@]}"
 if [ -e ranges ]; then

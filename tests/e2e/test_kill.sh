@@ -69,9 +69,10 @@ echo "readable at any moment"
 sizes=(1)
 has_mpi && sizes=(1 2 4)
 hits=0 missed=0 complete=0 slowest=0
+overlap=3 # prompts in flight: of one file 3, of the next 1
 for ((i = 0; hits < kills && i < 4 * kills + 20; i++)); do
     ranks=${sizes[i % ${#sizes[@]}]}
-    start "$ranks" killed.h5 "${small[@]}"
+    start "$ranks" killed.h5 "${small[@]}" overlap=$overlap
     "${command[@]}" >log 2>&1 &
     job=$!
     sleep "$(awk -v ms="$length_ms" -v r=$RANDOM 'BEGIN { printf "%.3f", ms * r / 32768 / 1000 }')"
@@ -90,23 +91,23 @@ for ((i = 0; hits < kills && i < 4 * kills + 20; i++)); do
     fi
     readable killed.h5
     [ "$("$COMPARE_RESULTS" verify killed.h5 2>/dev/null || echo 0)" = 60 ] || continue
-    run 1 killed.h5 "${small[@]}"
+    run 1 killed.h5 "${small[@]}" overlap=$overlap
     check same reference.h5 killed.h5
-    complete=$((complete + 1))
+    complete=$((complete + 1)) overlap=$((4 - overlap))
     rm -f killed.h5*
 done
 [ $hits = "$kills" ] || fail "only $hits of $kills kills met a running rank"
-run 1 killed.h5 "${small[@]}"
+run 1 killed.h5 "${small[@]}" overlap=$overlap
 check same reference.h5 killed.h5
 echo "$hits kills ($missed more found nothing to kill, $complete files were completed on the way): no prompt lost," \
     "doubled or changed; a job ended at most $slowest s after its rank; mpirun itself hung $launcher_hangs times"
 
 # ---- signals ----
-# stopped STATUS SIGNAL RANKS: status 75, this word in /runs and in the status file, and it can be continued.
+# stopped STATUS SIGNAL RANKS OVERLAP: status 75, this word in /runs and in the status file, and it can be continued.
 stopped() {
-    local word=$1 signal=$2 ranks=$3 out=stopped.h5 status state=stopped
+    local word=$1 signal=$2 ranks=$3 overlap=$4 out=stopped.h5 status state=stopped
     rm -f $out*
-    start "$ranks" $out "${small[@]}"
+    start "$ranks" $out "${small[@]}" "overlap=$overlap"
     "${command[@]}" >log 2>&1 &
     local job=$!
     until [ "$("$COMPARE_RESULTS" verify $out 2>/dev/null || echo 0)" -ge 1 ]; do
@@ -121,12 +122,12 @@ stopped() {
     [ "$word" = 3 ] && state=continue
     grep -q "\"state\":\"$state\"" $out.status.json || fail "$(cat $out.status.json)"
     readable $out
-    run "$ranks" $out "${small[@]}"
+    run "$ranks" $out "${small[@]}" "overlap=$overlap"
     check same reference.h5 $out
 }
 for ranks in "${sizes[@]}"; do
-    stopped 3 USR1 "$ranks" # RUN_CONTINUE
-    stopped 2 TERM "$ranks" # RUN_STOPPED
+    stopped 3 USR1 "$ranks" 3 # RUN_CONTINUE
+    stopped 2 TERM "$ranks" 1 # RUN_STOPPED
 done
 echo "SIGUSR1 and SIGTERM: committed, status 75, continued"
 

@@ -66,6 +66,8 @@ variant "reward cache none" 1 reward.cache=none
 variant "reward cache prompt" 1 reward.cache=prompt
 variant "reward cache host" 1 reward.cache=host
 OMP_NUM_THREADS=2 variant "2 threads" 1
+variant "3 prompts in flight" 1 overlap=3 # tests/mpi/test_overlap.c: with little memory
+check work variant-every.h5 1
 OMP_NUM_THREADS=3 variant "3 threads" 1
 
 # ---- Best-of-N with little memory: waves, and evictions ----
@@ -109,6 +111,7 @@ has_mpi || { echo "one rank only: this build has no MPI"; exit 0; }
 variant "2 groups by prompts" 2
 variant "2 groups by candidates" 2 parallel.split=candidates
 check work variant-every.h5 2 # the prompt is read in both groups, moved candidates are not read again
+variant "2 groups, 2 prompts in flight in each" 2 overlap=2
 variant "4 groups by prompts" 4
 [ "${PAIRING:-}" = full ] && variant "4 groups by candidates" 4 parallel.split=candidates
 interrupted 2 restart2.h5 "${sr[@]}" alpha=0.25 rounds=memory budget_tokens=2304
@@ -124,6 +127,8 @@ run 2 tensor-memory.h5 "${few[@]}" "${memory[@]}" parallel.tensor=2
 check paired tensor-bon.h5 tensor-every.h5
 check paired tensor-bon.h5 tensor-memory.h5
 check rounds tensor-memory.h5 memory
+run 4 tensor-flight.h5 "${few[@]}" "${memory[@]}" parallel.tensor=2 overlap=2
+check same tensor-memory.h5 tensor-flight.h5
 run 4 tensor-groups.h5 "${few[@]}" "${memory[@]}" parallel.tensor=2 parallel.split=candidates
 check same tensor-memory.h5 tensor-groups.h5
 echo "tensor 2: the same in 1 and 2 groups"

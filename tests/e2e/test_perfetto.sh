@@ -63,6 +63,12 @@ refused "holds no prompt 99" timeline one.h5 --prompt 99 -o none.json
 refused "No such file" timeline one.h5 -o nowhere/out.json
 refused "nowhere.h5" timeline nowhere.h5
 [ ! -e none.json ] && [ ! -e none.json.tmp ]
+"$SPECREJ" run bare.yaml -q --set overlap=2 --set output=flight.h5 # prompts in flight: one of them at a time
+refused "its prompts interleave" timeline flight.h5
+for prompt in 0 1; do
+    "$SPECREJ" timeline flight.h5 --prompt $prompt >flight.json
+    python3 "$here/perfetto_check.py" flight.json
+done
 if [ -c /dev/full ]; then
     rc=0
     "$SPECREJ" timeline one.h5 >/dev/full 2>err || rc=$?

@@ -364,6 +364,7 @@ static void test_refused(void **state)
     check_refused("n=4;generator.path=h", "generator.id is 'g'");
     check_refused("n=4;reward.path=self", "reward.id is 'r'");
     check_refused("n=4;dataset.field=text", "dataset.field is 'prompt'");
+    check_refused("n=4;overlap=2", "overlap is '1'");
     struct place *p = *state;
     static const struct fake changed[] = {{1, {1, 2, 3, 4}, 0, PROMPT_OK, "another"}};
     static const struct fake away[] = {{99, {1, 2, 3, 4}, 0, PROMPT_OK, NULL}};
@@ -586,6 +587,21 @@ static void test_mixed_curve(void **state)
     free(text);
 }
 
+/* Times that are parts of shared time are called so. */
+static void test_overlap_is_noted(void **state)
+{
+    struct place *p = *state;
+    struct fake_file one = bon, other = sr;
+    one.sets = "method=best_of_n;n=4;overlap=3";
+    other.sets = "n=4;overlap=3";
+    add_file(p, &one);
+    add_file(p, &other);
+    char *text = printed(p, false);
+    const char *note = strstr(text, "overlap 3: a prompt's time is its part");
+    if (!note || !strstr(note + 1, "overlap 3: a prompt's")) fail_msg("no such notes in\n%s", text);
+    free(text);
+}
+
 static void test_json(void **state)
 {
     struct place *p = *state;
@@ -660,11 +676,12 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_numbers),        TEST(test_left_out), TEST(test_one_prompt),
-        TEST(test_baselines),      TEST(test_unpaired), TEST(test_only_answers),
-        TEST(test_refused),        TEST(test_averages), TEST(test_resamples),
-        TEST(test_speedup_limits), TEST(test_missing),  TEST(test_table),
-        TEST(test_mixed_curve),    TEST(test_json),     TEST(test_forms),
+        TEST(test_numbers),          TEST(test_left_out), TEST(test_one_prompt),
+        TEST(test_baselines),        TEST(test_unpaired), TEST(test_only_answers),
+        TEST(test_refused),          TEST(test_averages), TEST(test_resamples),
+        TEST(test_speedup_limits),   TEST(test_missing),  TEST(test_table),
+        TEST(test_mixed_curve),      TEST(test_json),     TEST(test_forms),
+        TEST(test_overlap_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

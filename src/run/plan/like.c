@@ -142,6 +142,12 @@ static void compare(const struct like *l, const struct job *j, const struct hard
     if (why)
         notes_add(notes, NOTE_WARNING, "--like %s is of %s: lengths and efficiency may differ",
                   l->path, why);
+    if (l->job.overlap > 1)
+        notes_add(
+            notes, NOTE_WARNING,
+            "--like %s ran with overlap %lld: its prompts shared steps, and its efficiency is "
+            "taken for one at a time",
+            l->path, (long long)l->job.overlap);
     if (!strstr(h->name, l->run->device))
         notes_add(notes, NOTE_WARNING, "--like %s ran on %s: its efficiency is taken for %s",
                   l->path, l->run->device, h->name);

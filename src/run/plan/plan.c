@@ -204,6 +204,11 @@ static void assume_in_general(struct plan *p)
         notes_add(&p->notes, NOTE_ASSUMPTION,
                   "reward model: %.3f tokens for one of the generator's (measured on the prompts)",
                   p->inputs.text_ratio);
+    if (j->overlap > 1)
+        notes_add(&p->notes, NOTE_ASSUMPTION,
+                  "overlap %lld: times are those of one prompt at a time; what steps of several "
+                  "prompts save is not foreseen",
+                  (long long)j->overlap);
     if (!j->budget_tokens)
         notes_add(&p->notes, NOTE_ASSUMPTION,
                   "scaling: budget_tokens is auto, so that more memory means other rounds and more "
