@@ -1,4 +1,4 @@
-/* Timed phases of a rank, buffered; the coordinator drains them into the trace at each commit. */
+/* Timed phases of a prompt on a rank, kept until it is recorded. */
 #pragma once
 
 #include <stddef.h>

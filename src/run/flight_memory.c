@@ -92,7 +92,8 @@ void flight_arrange(struct flight *f)
         struct prompt_state *st = f->prompts[i];
         st->runs = false;
         waits = waits || (!prompt_is_here(st) && !bring_in(f, st, ahead));
-        if (waits || st->skipped || !st->is_decided) continue;
+        if (!st->is_decided) waits = true; /* it was begun just now: what it wants is not known */
+        if (waits || st->skipped) continue;
         waits = !arrange_one(f, st, ahead);
         st->times.generate_s += meter_one(f, st);
         ahead += later_pages(st);
