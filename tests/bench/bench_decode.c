@@ -151,7 +151,9 @@ static struct timing timed_steps(struct engine *g, struct decoding *part, int64_
 static void print_line(const struct model *m, const struct setup *s, int64_t B, double prefill,
                        double step, double hand, const struct model_stats *before)
 {
-    struct cost cost = model_cost(m, before, &m->stats);
+    struct model_stats done = {0};
+    model_stats_add(&done, before, &m->stats);
+    struct cost cost = model_cost(m, &done);
     double rows = (double)(m->stats.rows - before->rows) / (double)s->T;
     printf("%lld,%lld,%lld,%lld,%.2f,%.3f,%.1f,", (long long)B, (long long)s->P, (long long)s->S,
            (long long)s->T, prefill * 1e3, step * 1e3, (double)B / step);
