@@ -47,7 +47,7 @@ static bool bring_in(struct flight *f, struct prompt_state *st, int64_t ahead)
         return true;
     }
     stretch_close(f);
-    meter_begin(f);
+    meter_begin(f, st);
     prompt_begin(st);
     meter_one(f, st);
     return true;

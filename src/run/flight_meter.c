@@ -63,9 +63,10 @@ static void share_energy(struct flight *f)
     f->energy_mark_j = now_j;
 }
 
-void meter_begin(struct flight *f)
+void meter_begin(struct flight *f, struct prompt_state *st)
 {
     meter_all(f);
+    st->start_s = (double)f->mark_ns * 1e-9; /* so that start_s + wall_s is its end when alone */
     share_energy(f);
 }
 

@@ -33,10 +33,10 @@ bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages
  * of shared steps, and in equal parts what was done for none, such as serving other groups.  So the
  * parts add up, and with one prompt in flight it is the time from its start to its end.  Energy
  * goes by time. */
-void meter_begin(struct flight *f); /* before the first work for a prompt */
-void meter_end(struct flight *f);   /* before one is recorded, its time shared out */
-void meter_skip(struct flight *f);  /* until now: nobody's */
-void meter_all(struct flight *f);   /* until now: everybody's that was begun */
+void meter_begin(struct flight *f, struct prompt_state *st); /* before the first work for st */
+void meter_end(struct flight *f);  /* before one is recorded, its time shared out */
+void meter_skip(struct flight *f); /* until now: nobody's */
+void meter_all(struct flight *f);  /* until now: everybody's that was begun */
 double meter_one(struct flight *f, struct prompt_state *st); /* until now: st's; seconds */
 /* Until now: by step_rows, of the step that was taken. */
 void meter_step(struct flight *f);

@@ -76,7 +76,6 @@ static int compute_prompt(struct prompt_state *st)
 void prompt_begin(struct prompt_state *st)
 {
     st->begun = true;
-    st->start_s = clock_s();
     prompt_phase_begin(st->w, SPAN_PREFILL);
     st->skipped = compute_prompt(st) < 0;
     prompt_phase_end(st->w);

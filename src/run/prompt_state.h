@@ -38,8 +38,7 @@ struct prompt_state {
     struct policy_actions actions;
 
     int64_t step, round;
-    struct sequence *
-        *live; /* [n_live] of my group, of the step that was taken last or comes next */
+    struct sequence **live; /* [n_live] of my group, of the step that is next or was last */
     int64_t n_live;
     bool is_decided; /* nothing more to decide before the next step */
     bool runs;       /* takes part in the next step */

@@ -24,8 +24,9 @@ checked() {
 for tensor in 1 2; do
     for method in best_of_n speculative_rejection; do
         out=$method$tensor.h5
-        checked $out "${small[@]}" method=$method parallel.tensor=$tensor rounds=memory budget_tokens=480 
+        checked $out "${small[@]}" method=$method parallel.tensor=$tensor overlap=$tensor rounds=memory \
+            budget_tokens=480
     done
 done
 check rounds speculative_rejection1.h5 memory
-echo "both methods on 2 ranks, one group of 2 and 2 groups of 1: valgrind found nothing"
+echo "both methods on 2 ranks, one group of 2 with 2 prompts in flight, and 2 groups of 1: valgrind found nothing"
