@@ -291,7 +291,7 @@ void cpu_attention(struct backend *b, void *out, const void *qkv, const struct k
                     .kv = kv,
                     .batch = batch,
                     .p = p,
-                    .tile = cpu->tile,
+                    .tile = cpu->tiles.tile,
                     .heads = p->H / p->G,
                     .padded = kv_padded(p->E),
                     .segment_of = batch_segments(cpu, batch)};

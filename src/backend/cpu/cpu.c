@@ -1,5 +1,5 @@
-/* The CPU backend: oneDNN where it keeps a row's bits, own tiles elsewhere, OpenMP, and MPI between
- * ranks. */
+/* The CPU backend: own tiles, oneDNN where it is faster and keeps a row's bits, OpenMP, and MPI
+ * between ranks. */
 #include "backend/cpu/onednn.h"
 
 #include "base/mem.h"
@@ -17,6 +17,7 @@ static void cpu_destroy(struct backend *b)
     energy_close(cpu->energy);
     steps_free(cpu->steps);
     free(cpu->gemm.p);
+    free(cpu->rounded.p);
     free(cpu->attention.p);
     free(cpu->rows.p);
     free(cpu->ranks.p);
@@ -110,7 +111,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     struct backend *b = mem_calloc(1, sizeof *b);
     struct cpu *cpu = mem_calloc(1, sizeof *cpu);
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
-    cpu->tile = tile_choose();
+    cpu->tiles = tiles_choose(onednn_has_avx512(), onednn_has_bf16());
     cpu->energy = energy_open(ENERGY_ROOT);
     struct comm *host = comm_split_node(tensor);
     *b = (struct backend){.ops = &cpu_ops,
@@ -123,9 +124,10 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     comm_destroy(host);
     b->threads = cpu->threads;
     b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;
-    cpu->onednn = onednn_create(b->dtype, false);
+    if (onednn_is_faster(b->dtype, cpu->tiles.isa)) cpu->onednn = onednn_create(b->dtype, false);
     read_device(b->device, sizeof b->device);
-    snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", tile_isa(), onednn_isa());
+    snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", cpu->tiles.isa,
+             cpu->onednn ? onednn_isa() : "not used");
     const dnnl_version_t *v = dnnl_version();
     snprintf(b->versions, sizeof b->versions, "oneDNN %d.%d.%d, gcc %s", v->major, v->minor,
              v->patch, __VERSION__);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/cpu/tile.h"
 #include "base/energy.h"
 #include "base/fmath.h"
 
@@ -19,16 +20,6 @@
 #define CPU_CLONES
 #endif
 
-#define TILE_COLS 16 /* columns of a tile: weights are packed in panels of this many rows of W */
-
-/* c [rows, 16] = a [rows, k] * b [k, 16], added to c where `add`.  Each number is one chain of k
- * fused multiply-adds from zero in order of k; the addition to c comes last.  next: what a coming
- * call will take as b, fetched meanwhile. */
-typedef void tile_fn(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
-                     int64_t ldb, int64_t rows, int64_t k, bool add, const float *next);
-tile_fn *tile_choose(void);
-const char *tile_isa(void); /* "avx2" or "portable" */
-
 /* Memory that grows to the largest need and stays. */
 struct scratch {
     void *p;
@@ -38,12 +29,12 @@ void *scratch_need(struct scratch *s, size_t bytes); /* contents are lost when i
 
 struct cpu {
     int threads;
-    tile_fn *tile;
+    struct tiles tiles;
     struct onednn *onednn;     /* owned; NULL: own tiles everywhere */
     const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
     struct steps *steps;       /* owned: a batch that advances (batch.c) */
     struct energy *energy;     /* owned; NULL: not known */
-    struct scratch gemm, attention, rows, ranks, sample, cut;
+    struct scratch gemm, rounded, attention, rows, ranks, sample, cut;
 };
 
 static inline struct cpu *cpu_of(struct backend *b)
@@ -76,11 +67,17 @@ struct weight {
     int64_t N, K;
     int64_t filled; /* rows so far */
     enum dtype dtype;
-    void *
-        panels; /* [ceil(N / 16)][K][16] of dtype, owned; missing rows of the last panel are zero */
+    /* [ceil(N / 16)][K][16] of dtype, owned; missing rows of the last panel are zero */
+    void *panels;
+    bool in_pairs; /* bf16 for a product in bf16: [ceil(N / 16)][ceil(K / 2)][16][2] */
     size_t bytes;
     struct onednn_weight *packed; /* instead of panels, owned */
 };
+/* K as the panels have it. */
+static inline int64_t weight_depth(const struct weight *w)
+{
+    return w->in_pairs ? (w->K + 1) / 2 * 2 : w->K;
+}
 struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, int64_t K,
                                  struct err *e);
 int cpu_weight_fill(struct backend *b, struct weight *w, const void *rows, enum dtype from,

@@ -1,8 +1,12 @@
 /* out = x W^T + bias by tiles.
  *
- * A number of out is a sum over blocks of K_BLOCK, each block one chain of fused multiply-adds
- * (tile.c): an order that knows nothing of T, of the other rows or of the threads.  bf16 weights
- * are widened one block of a panel at a time. */
+ * A number of out is a sum over blocks of K_BLOCK, each block one chain of multiply-adds (tile.h):
+ * an order that knows nothing of T, of the other rows or of the threads.  bf16 weights are
+ * multiplied as they are where the processor can, x being rounded first, and are else widened one
+ * block of a panel at a time.
+ *
+ * A thread takes a chunk of rows and a range of panels.  What it holds: a block of one or two
+ * panels in the first cache while the chunk's rows pass; the chunk's share of x in the second. */
 #include "backend/cpu/onednn.h"
 
 #include "base/fmath.h"
@@ -10,23 +14,25 @@
 #include <omp.h>
 #include <string.h>
 
-#define K_BLOCK                                                                                    \
-    256 /* a block of a panel is 16 KiB: it stays in the first cache for all rows of a chunk */
-#define ROW_CHUNK 96 /* rows whose block of x stays in the second cache while panels pass */
+#define K_BLOCK   256  /* bytes of a row of x and of a column of W: 4 times this; of bf16: twice */
+#define K_OUTER   1024 /* likewise: of x, while all panels pass */
+#define ROW_CHUNK 144  /* most rows of one piece of work */
 
 struct work {
     float *out;
-    const float *x;
+    const void *x; /* as the product takes it */
+    int64_t ldx;
     const struct weight *w;
     const float *bias;
     int64_t T;
-    tile_fn *tile;
+    product_fn *product;
+    int64_t number; /* of x and of the panels' blocks: bytes */
 };
 
-/* What a thread needs: a widened block, and a chunk of the last panel, of which only a part belongs
- * to out. */
+/* What a thread needs: widened blocks of two panels, and a chunk of the last panel, of which only a
+ * part belongs to out. */
 struct thread_room {
-    float block[K_BLOCK * TILE_COLS];
+    float block[2 * K_BLOCK * TILE_COLS];
     float edge[ROW_CHUNK * TILE_COLS];
 };
 
@@ -36,34 +42,62 @@ CPU_CLONES static void widen_block(float *out, const uint16_t *in, int64_t n)
     for (int64_t i = 0; i < n; i++) out[i] = fm_from_bits((uint32_t)in[i] << 16);
 }
 
-static const float *panel_block(const struct weight *w, int64_t panel, int64_t k, int64_t n,
-                                float *room)
+CPU_CLONES static void round_row(uint16_t *out, const float *x, int64_t n)
 {
-    size_t first = (size_t)(panel * w->K + k) * TILE_COLS;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
+}
+
+/* A block of `panels` panels; *stride: from one to the next. */
+static const void *panel_block(const struct work *g, int64_t panel, int64_t panels, int64_t k,
+                               int64_t n, float *room, int64_t *stride)
+{
+    const struct weight *w = g->w;
+    int64_t depth = weight_depth(w), first = (panel * depth + k) * TILE_COLS;
+    *stride = depth * TILE_COLS;
     if (w->dtype == DTYPE_ID_F32) return (const float *)w->panels + first;
-    widen_block(room, (const uint16_t *)w->panels + first, n * TILE_COLS);
+    if (w->in_pairs) return (const uint16_t *)w->panels + first;
+    for (int64_t p = 0; p < panels; p++)
+        widen_block(room + p * K_BLOCK * TILE_COLS,
+                    (const uint16_t *)w->panels + first + p * *stride, n * TILE_COLS);
+    *stride = K_BLOCK * TILE_COLS;
     return room;
+}
+
+/* Numbers [k, k + n) of K for rows [row, row + rows) of `panels` panels, into c. */
+static void multiply(const struct work *g, float *c, int64_t ldc, int64_t row, int64_t rows,
+                     int64_t panel, int64_t panels, int64_t k, int64_t n, float *room)
+{
+    int64_t stride;
+    const char *block = panel_block(g, panel, panels, k, n, room, &stride);
+    const void *x = (const char *)g->x + (row * g->ldx + k) * g->number;
+    bool in_place = block != (const char *)room, ends = k + n >= weight_depth(g->w);
+    /* in memory the next block of these panels follows, or the first one of the next two */
+    int64_t ahead = n * TILE_COLS + (ends ? (panels - 1) * stride : 0);
+    bool is_last = panel + panels >= (g->w->N + TILE_COLS - 1) / TILE_COLS && ends;
+    g->product(c, ldc, x, g->ldx, block, stride, panels, rows, n, k > 0,
+               in_place && !is_last ? block + ahead * g->number : block);
 }
 
 /* Rows [row, row + rows) of panels [begin, end). */
 static void gemm_block(const struct work *g, int64_t row, int64_t rows, int64_t begin, int64_t end,
                        struct thread_room *room)
 {
-    int64_t N = g->w->N, K = g->w->K;
-    for (int64_t k = 0; k < K; k += K_BLOCK) {
-        int64_t n = K - k < K_BLOCK ? K - k : K_BLOCK;
-        for (int64_t panel = begin; panel < end; panel++) {
-            const float *block = panel_block(g->w, panel, k, n, room->block);
-            bool whole = (panel + 1) * TILE_COLS <= N;
-            float *out = whole ? g->out + row * N + panel * TILE_COLS : room->edge;
-            bool more = panel + 1 < end && g->w->dtype == DTYPE_ID_F32;
-            g->tile(out, whole ? N : TILE_COLS, g->x + row * K + k, K, block, TILE_COLS, rows, n,
-                    k > 0, more ? block + K * TILE_COLS : block);
+    int64_t N = g->w->N, depth = weight_depth(g->w), whole = N / TILE_COLS;
+    int64_t unit = (int64_t)sizeof(float) / g->number, outer = K_OUTER * unit;
+    for (int64_t k0 = 0; k0 < depth; k0 += outer) {
+        int64_t k1 = depth - k0 < outer ? depth : k0 + outer;
+        for (int64_t panel = begin, panels; panel < end; panel += panels) {
+            panels = panel + 1 < end && panel + 1 < whole ? 2 : 1;
+            float *c = panel < whole ? g->out + row * N + panel * TILE_COLS : room->edge;
+            for (int64_t k = k0; k < k1; k += K_BLOCK * unit)
+                multiply(g, c, panel < whole ? N : TILE_COLS, row, rows, panel, panels, k,
+                         k1 - k < K_BLOCK * unit ? k1 - k : K_BLOCK * unit, room->block);
         }
     }
-    int64_t columns = N - (end - 1) * TILE_COLS;
-    for (int64_t r = 0; r < rows && columns < TILE_COLS; r++)
-        memcpy(g->out + (row + r) * N + (end - 1) * TILE_COLS, room->edge + r * TILE_COLS,
+    int64_t columns = N - whole * TILE_COLS;
+    for (int64_t r = 0; r < rows && whole < end && columns > 0; r++)
+        memcpy(g->out + (row + r) * N + whole * TILE_COLS, room->edge + r * TILE_COLS,
                (size_t)columns * sizeof *g->out);
     if (!g->bias) return;
     int64_t first = begin * TILE_COLS, last = end * TILE_COLS < N ? end * TILE_COLS : N;
@@ -79,22 +113,51 @@ static void add_bias(struct cpu *cpu, float *out, const float *bias, int64_t T, 
         for (int64_t n = 0; n < N; n++) out[t * N + n] += bias[n];
 }
 
-static void gemm_by_tiles(struct cpu *cpu, const struct work *g)
+/* x as the product takes it: rounded; rows that would all start in the same few sets of the first
+ * cache are moved apart. */
+static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
 {
+    int64_t K = g->w->K, depth = weight_depth(g->w), T = g->T, line = 64 / g->number;
+    bool moves = T > 4 && K % 512 == 0;
+    g->x = x;
+    g->ldx = K;
+    if (!g->w->in_pairs && !moves) return;
+    g->ldx = (depth + line - 1) / line * line + line;
+    char *rows = scratch_need(&cpu->rounded, (size_t)(T * g->ldx * g->number));
+    g->x = rows;
+    int threads = threads_for(cpu, T * K);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < T; t++) {
+        char *row = rows + t * g->ldx * g->number;
+        if (!g->w->in_pairs) {
+            memcpy(row, x + t * K, (size_t)K * sizeof *x);
+            continue;
+        }
+        round_row((uint16_t *)(void *)row, x + t * K, K);
+        if (depth > K) ((uint16_t *)(void *)row)[K] = 0;
+    }
+}
+
+static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
+{
+    g->product = g->w->in_pairs ? cpu->tiles.bf16 : cpu->tiles.f32;
+    g->number = g->w->in_pairs ? (int64_t)sizeof(uint16_t) : (int64_t)sizeof(float);
+    prepare_rows(cpu, g, x);
     struct thread_room *rooms = scratch_need(&cpu->gemm, (size_t)cpu->threads * sizeof *rooms);
     int64_t panels = (g->w->N + TILE_COLS - 1) / TILE_COLS,
             chunks = (g->T + ROW_CHUNK - 1) / ROW_CHUNK;
+    int64_t height = (g->T + chunks - 1) / chunks;
     /* about four pieces of work a thread */
     int64_t groups = chunks >= 4 * cpu->threads ? 1 : (4 * cpu->threads + chunks - 1) / chunks;
-    int64_t width = (panels + groups - 1) / groups;
+    int64_t width = ((panels + groups - 1) / groups + 1) / 2 * 2;
     groups = (panels + width - 1) / width;
     int threads = threads_for(cpu, g->T * g->w->N * g->w->K / 8);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < chunks * groups; i++) {
-        int64_t row = i % chunks * ROW_CHUNK, begin = i / chunks * width;
-        int64_t rows = g->T - row < ROW_CHUNK ? g->T - row : ROW_CHUNK;
+        int64_t row = i % chunks * height, begin = i / chunks * width;
+        int64_t rows = g->T - row < height ? g->T - row : height;
         int64_t end = begin + width < panels ? begin + width : panels;
-        gemm_block(g, row, rows, begin, end, rooms + omp_get_thread_num());
+        if (rows > 0) gemm_block(g, row, rows, begin, end, rooms + omp_get_thread_num());
     }
 }
 
@@ -109,7 +172,7 @@ void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
         b->stats.gemm_rows_padded += onednn_gemm(cpu->onednn, out, x, w->packed, T);
         if (bias) add_bias(cpu, out, bias, T, w->N);
     } else {
-        gemm_by_tiles(cpu, &(struct work){out, x, w, bias, T, cpu->tile});
+        gemm_by_tiles(cpu, &(struct work){.out = out, .w = w, .bias = bias, .T = T}, x);
     }
     b->stats.gemm_flops += 2.0 * (double)T * (double)w->N * (double)w->K;
     b->stats.gemm_rows += T;

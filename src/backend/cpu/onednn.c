@@ -91,6 +91,20 @@ bool onednn_has_bf16(void)
     return (isa & bf16) == bf16;
 }
 
+bool onednn_has_avx512(void)
+{
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
+             avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
+    return (isa & avx512) == avx512;
+}
+
+bool onednn_is_faster(enum dtype dtype, const char *tiles_isa)
+{
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
+             amx = (unsigned)dnnl_cpu_isa_avx512_core_amx;
+    return (dtype == DTYPE_ID_BF16 && (isa & amx) == amx) || strcmp(tiles_isa, "portable") == 0;
+}
+
 struct onednn *onednn_create(enum dtype dtype, bool any_kernel)
 {
     struct onednn *o = mem_calloc(1, sizeof *o);

@@ -22,6 +22,14 @@ const char *onednn_isa(void);
 /* Does this processor multiply bf16, as far as oneDNN may use it? */
 bool onednn_has_bf16(void);
 
+/* Does it have AVX-512, likewise?  DNNL_MAX_CPU_ISA, oneDNN's variable, holds own tiles down, too.
+ */
+bool onednn_has_avx512(void);
+
+/* Is the library worth its test, beside own tiles of that instruction set?  With AMX, and where
+ * there are no own tiles to speak of. */
+bool onednn_is_faster(enum dtype dtype, const char *tiles_isa);
+
 /* Is [N, K] fit to be packed?  The first question for a shape runs the test. */
 bool onednn_keeps_rows(struct onednn *o, int64_t N, int64_t K);
 

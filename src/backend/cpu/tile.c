@@ -1,6 +1,4 @@
-/* The inner product of the whole backend: a few rows times a panel of 16 columns.  GEMM, q.k and
- * p.v all come here. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/tile.h"
 
 #include <math.h>
 
@@ -15,6 +13,20 @@ static void tile_portable(float *c, int64_t ldc, const float *a, int64_t lda, co
                 sum[j] = fmaf(a[r * lda + i], b[i * ldb + j], sum[j]);
         for (int j = 0; j < TILE_COLS; j++) c[r * ldc + j] = add ? c[r * ldc + j] + sum[j] : sum[j];
     }
+}
+
+static void product_portable(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                             int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                             const void *next)
+{
+    for (int64_t p = 0; p < panels; p++)
+        tile_portable(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, TILE_COLS, rows,
+                      k, add, next);
+}
+
+static struct tiles tiles_portable(void)
+{
+    return (struct tiles){tile_portable, product_portable, NULL, "portable"};
 }
 
 #ifdef __x86_64__
@@ -79,26 +91,34 @@ __attribute__((target("avx2,fma"))) static void tile_avx2(float *c, int64_t ldc,
     }
 }
 
+static void product_avx2(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                         int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                         const void *next)
+{
+    for (int64_t p = 0; p < panels; p++)
+        tile_avx2(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, TILE_COLS, rows, k,
+                  add, (const float *)next + p * panel);
+}
+
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-tile_fn *tile_choose(void)
+struct tiles tiles_choose(bool avx512, bool bf16)
 {
-    return has_avx2() ? tile_avx2 : tile_portable;
-}
-const char *tile_isa(void)
-{
-    return has_avx2() ? "avx2" : "portable";
+    if (avx512 && __builtin_cpu_supports("avx512f")) {
+        bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
+        return (struct tiles){tile_avx512, product_f32_avx512, pairs ? product_bf16_avx512 : NULL,
+                              pairs ? "avx512-bf16" : "avx512"};
+    }
+    return has_avx2() ? (struct tiles){tile_avx2, product_avx2, NULL, "avx2"} : tiles_portable();
 }
 #else
-tile_fn *tile_choose(void)
+struct tiles tiles_choose(bool avx512, bool bf16)
 {
-    return tile_portable;
-}
-const char *tile_isa(void)
-{
-    return "portable";
+    (void)avx512;
+    (void)bf16;
+    return tiles_portable();
 }
 #endif

@@ -1,5 +1,5 @@
-/* Weights: packed by oneDNN where that keeps a row's bits (onednn.h), else in panels of 16 rows,
- * [K][16] each, so that a tile reads its weights as one stream. */
+/* Weights: packed by oneDNN where that is used and keeps a row's bits (onednn.h), else in panels of
+ * 16 rows, [K][16] each, so that a tile reads its weights as one stream. */
 #include "backend/cpu/onednn.h"
 
 #include "base/mem.h"
@@ -28,7 +28,8 @@ struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, 
         w->packed = onednn_weight_create(onednn, N, K, &w->bytes);
         if (w->packed) return w;
     }
-    w->bytes = (size_t)panels_of(w) * TILE_COLS * (size_t)K * dtype_bytes(w->dtype);
+    w->in_pairs = type == DTYPE_ID_BF16 && cpu_of(b)->tiles.bf16;
+    w->bytes = (size_t)panels_of(w) * TILE_COLS * (size_t)weight_depth(w) * dtype_bytes(w->dtype);
     w->panels = mem_try_aligned(w->bytes);
     if (!w->panels) {
         err_set(e, "out of memory: a weight of %lld x %lld takes %.1f MiB", (long long)N,
@@ -56,7 +57,13 @@ size_t cpu_weight_bytes(const struct weight *w)
 /* One row of W into its column of a panel. */
 static void place_row(const struct weight *w, int64_t n, const float *row)
 {
-    size_t first = (size_t)(n / TILE_COLS * TILE_COLS * w->K + n % TILE_COLS);
+    size_t first = (size_t)(n / TILE_COLS * TILE_COLS * weight_depth(w));
+    if (w->in_pairs) {
+        uint16_t *out = (uint16_t *)w->panels + first + n % TILE_COLS * 2;
+        for (int64_t k = 0; k < w->K; k++) out[k / 2 * 2 * TILE_COLS + k % 2] = bf16_round(row[k]);
+        return;
+    }
+    first += (size_t)(n % TILE_COLS);
     if (w->dtype == DTYPE_ID_F32) {
         float *out = (float *)w->panels + first;
         for (int64_t k = 0; k < w->K; k++) out[k * TILE_COLS] = row[k];

@@ -1,0 +1,163 @@
+/* The inner product for processors with AVX-512: up to 8 rows times one or two panels of 16
+ * columns, the sums in registers.  In f32 the same chains of fused multiply-adds as in tile.c, so
+ * the same bits.  In bf16 a chain takes two numbers of k at a time: the processor's own rule, which
+ * looks at one row and one column. */
+#include "backend/cpu/tile.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define MOST_ROWS 8 /* 16 sums are enough to keep the multipliers busy; more were slower */
+#define FOR_ROWS  _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
+#define PANEL_OF  _Pragma("GCC unroll 2") for (int p = 0; p < panels; p++)
+
+/* The function of each number of rows and panels, all known to the compiler. */
+#define BY_ROWS(f, panels, ...)                                                                    \
+    switch (rows) {                                                                                \
+    case 1:                                                                                        \
+        f(1, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 2:                                                                                        \
+        f(2, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 3:                                                                                        \
+        f(3, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 4:                                                                                        \
+        f(4, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 5:                                                                                        \
+        f(5, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 6:                                                                                        \
+        f(6, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 7:                                                                                        \
+        f(7, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    case 8:                                                                                        \
+        f(8, panels, __VA_ARGS__);                                                                 \
+        break;                                                                                     \
+    default:                                                                                       \
+        break;                                                                                     \
+    }
+
+#define INLINE_512(isa) __attribute__((target(isa), always_inline)) static inline
+
+INLINE_512("avx512f")
+void store_sums(const int rows, const int panels, float *c, int64_t ldc, __m512 sum[][2], bool add)
+{
+    FOR_ROWS PANEL_OF
+    {
+        float *out = c + r * ldc + p * TILE_COLS;
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(_mm512_loadu_ps(out), sum[r][p]) : sum[r][p]);
+    }
+}
+
+INLINE_512("avx512f")
+void rows_f32(const int rows, const int panels, float *c, int64_t ldc, const float *a, int64_t lda,
+              const float *b, int64_t ldb, int64_t panel, int64_t k, bool add, const float *next)
+{
+    __m512 sum[MOST_ROWS][2];
+    FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < k; i++) {
+        __m512 w[2];
+        PANEL_OF
+        {
+            _mm_prefetch((const char *)(next + p * panel + i * ldb), _MM_HINT_T1);
+            w[p] = _mm512_loadu_ps(b + p * panel + i * ldb);
+        }
+        FOR_ROWS
+        {
+            __m512 x = _mm512_set1_ps(a[r * lda + i]);
+            PANEL_OF sum[r][p] = _mm512_fmadd_ps(x, w[p], sum[r][p]);
+        }
+    }
+    store_sums(rows, panels, c, ldc, sum, add);
+}
+
+/* Pairs of k: a [rows][k / 2] of two numbers, b [k / 2][16] of two numbers. */
+INLINE_512("avx512f,avx512bf16")
+void rows_bf16(const int rows, const int panels, float *c, int64_t ldc, const uint16_t *a,
+               int64_t lda, const uint16_t *b, int64_t panel, int64_t k, bool add,
+               const uint16_t *next)
+{
+    __m512 sum[MOST_ROWS][2];
+    FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < k; i += 2) {
+        __m512bh w[2];
+        PANEL_OF
+        {
+            _mm_prefetch((const char *)(next + p * panel + i * TILE_COLS), _MM_HINT_T1);
+            w[p] = (__m512bh)_mm512_loadu_si512(b + p * panel + i * TILE_COLS);
+        }
+        FOR_ROWS
+        {
+            int pair;
+            memcpy(&pair, a + r * lda + i, sizeof pair);
+            __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+            PANEL_OF sum[r][p] = _mm512_dpbf16_ps(sum[r][p], x, w[p]);
+        }
+    }
+    store_sums(rows, panels, c, ldc, sum, add);
+}
+
+__attribute__((target("avx512f"))) static void some_f32(int64_t rows, int64_t panels, float *c,
+                                                        int64_t ldc, const float *a, int64_t lda,
+                                                        const float *b, int64_t ldb, int64_t panel,
+                                                        int64_t k, bool add, const float *next)
+{
+    if (panels == 2)
+        BY_ROWS(rows_f32, 2, c, ldc, a, lda, b, ldb, panel, k, add, next)
+    else
+        BY_ROWS(rows_f32, 1, c, ldc, a, lda, b, ldb, panel, k, add, next)
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static void
+some_bf16(int64_t rows, int64_t panels, float *c, int64_t ldc, const uint16_t *a, int64_t lda,
+          const uint16_t *b, int64_t panel, int64_t k, bool add, const uint16_t *next)
+{
+    if (panels == 2)
+        BY_ROWS(rows_bf16, 2, c, ldc, a, lda, b, panel, k, add, next)
+    else
+        BY_ROWS(rows_bf16, 1, c, ldc, a, lda, b, panel, k, add, next)
+}
+
+/* Heights as even as can be: 9 rows are 5 and 4, not 8 and 1. */
+static int64_t next_rows(int64_t rows)
+{
+    int64_t tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
+    return (rows + tiles - 1) / tiles;
+}
+
+void tile_avx512(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb,
+                 int64_t rows, int64_t k, bool add, const float *next)
+{
+    for (int64_t n; rows > 0; rows -= n, a += n * lda, c += n * ldc, next = b) {
+        n = next_rows(rows);
+        some_f32(n, 1, c, ldc, a, lda, b, ldb, 0, k, add, next);
+    }
+}
+
+void product_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                        int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                        const void *next)
+{
+    const float *x = a;
+    for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
+        n = next_rows(rows);
+        some_f32(n, panels, c, ldc, x, lda, b, TILE_COLS, panel, k, add, next);
+    }
+}
+
+void product_bf16_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                         int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                         const void *next)
+{
+    const uint16_t *x = a;
+    for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
+        n = next_rows(rows);
+        some_bf16(n, panels, c, ldc, x, lda, b, panel, k, add, next);
+    }
+}
+#endif
