@@ -17,8 +17,8 @@
 
 #define CHUNK_PAGES 8
 #define CHUNK       (CHUNK_PAGES * PAGE_TOKENS)
-#define BLOCK_ROWS  48 /* rows of one piece of work, where heads of a token are few */
-#define SUB_ROWS    6  /* rows that pass a chunk together; the tile's height */
+#define BLOCK_ROWS  48             /* rows of one piece of work, where heads of a token are few */
+#define SUB_ROWS    TILE_MOST_ROWS /* most rows that pass a chunk together: the tile's height */
 
 /* One running softmax. */
 struct row {
@@ -38,7 +38,8 @@ struct job {
     const struct attention_params *p;
     const int32_t *segment_of;
     tile_fn *tile;
-    int64_t heads; /* query heads of one kv head */
+    int64_t sub_rows; /* rows that pass a chunk together */
+    int64_t heads;    /* query heads of one kv head */
     int64_t padded;
     int64_t block_rows; /* most rows of a block */
 };
@@ -150,10 +151,53 @@ static void add_values(const struct job *j, float *o, const float *p, int64_t ro
         if (first < begin) first = begin;
         const float *v =
             values_of(j, pages[page], kv_head_index) + (first - page * PAGE_TOKENS) * j->padded;
-        for (int64_t c = 0; c < j->padded; c += TILE_COLS)
-            j->tile(o + c, j->padded, p + first, CHUNK, v + c, j->padded, rows, last - first, true,
-                    next + c);
+        for (int64_t c = 0, panels; c < j->padded; c += panels * TILE_COLS) {
+            panels = c + 2 * TILE_COLS <= j->padded ? 2 : 1;
+            j->tile(o + c, j->padded, p + first, CHUNK, v + c, j->padded, TILE_COLS, panels, rows,
+                    last - first, true, next + c);
+        }
     }
+}
+
+/* Scores of `rows` rows against pages [page, past) of the chunk, two at a time; next: what is read
+ * after them. */
+static void score_pages(const struct job *j, float *score, const float *q, int64_t rows,
+                        const int32_t *pages, int64_t kv_head_index, int64_t page, int64_t past,
+                        const float *next)
+{
+    for (int64_t n; page < past; page += n) {
+        n = page + 1 < past ? 2 : 1;
+        const float *k = keys_of(j, pages[page], kv_head_index);
+        int64_t other = n == 2 ? keys_of(j, pages[page + 1], kv_head_index) - k : 0;
+        const float *ahead = page + n < past ? keys_of(j, pages[page + n], kv_head_index) : next;
+        j->tile(score + page * PAGE_TOKENS, CHUNK, q, j->p->E, k, PAGE_TOKENS, other, n, rows,
+                j->p->E, false, ahead);
+    }
+}
+
+/* The same where rows may see different keys: what all see is taken together, in whole pages where
+ * they differ. */
+static void add_values_each(const struct job *j, float *o, const float *p, int64_t rows,
+                            const int32_t *pages, int64_t kv_head_index, const int64_t *begin,
+                            const int64_t *end)
+{
+    int64_t low = begin[0], high = end[0], least = begin[0], most = end[0];
+    for (int64_t i = 1; i < rows; i++) {
+        if (begin[i] > low) low = begin[i];
+        if (begin[i] < least) least = begin[i];
+        if (end[i] < high) high = end[i];
+        if (end[i] > most) most = end[i];
+    }
+    if (low > least) low = pages_of(low) * PAGE_TOKENS;
+    if (high < most) high = high / PAGE_TOKENS * PAGE_TOKENS;
+    bool shares = low < high;
+    for (int64_t i = 0; i < rows; i++)
+        add_values(j, o + i * j->padded, p + i * CHUNK, 1, pages, kv_head_index, begin[i],
+                   shares ? low : end[i]);
+    if (!shares) return;
+    add_values(j, o, p, rows, pages, kv_head_index, low, high);
+    for (int64_t i = 0; i < rows; i++)
+        add_values(j, o + i * j->padded, p + i * CHUNK, 1, pages, kv_head_index, high, end[i]);
 }
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high)
@@ -167,34 +211,23 @@ static void chunk_step(const struct job *j, const struct room *m, int64_t r, int
                        const int32_t *pages, int64_t kv_head_index, int64_t at, int64_t n)
 {
     int64_t begin[SUB_ROWS], end[SUB_ROWS], least = n, most = 0;
-    bool alike = true;
     for (int64_t i = 0; i < rows; i++) {
         begin[i] = clamp(m->row[r + i].begin - at, 0, n);
         end[i] = clamp(m->row[r + i].end - at, 0, n);
-        alike = alike && begin[i] == begin[0] && end[i] == end[0];
         if (begin[i] >= end[i]) continue;
         if (begin[i] < least) least = begin[i];
         if (end[i] > most) most = end[i];
     }
     if (least >= most) return;
-    int64_t first = least / PAGE_TOKENS, past = pages_of(most);
-    for (int64_t page = first; page < past; page++)
-        j->tile(m->score + page * PAGE_TOKENS, CHUNK, m->q + r * j->p->E, j->p->E,
-                keys_of(j, pages[page], kv_head_index), PAGE_TOKENS, rows, j->p->E, false,
-                page + 1 < past ? keys_of(j, pages[page + 1], kv_head_index)
-                                : values_of(j, pages[first], kv_head_index));
+    int64_t first = least / PAGE_TOKENS;
+    float *o = m->o + r * j->padded;
+    score_pages(j, m->score, m->q + r * j->p->E, rows, pages, kv_head_index, first, pages_of(most),
+                values_of(j, pages[first], kv_head_index));
     for (int64_t i = 0; i < rows; i++)
         if (begin[i] < end[i])
-            softmax_step(j, &m->row[r + i], m->o + (r + i) * j->padded, m->score + i * CHUNK,
-                         begin[i], end[i]);
-    if (alike) {
-        add_values(j, m->o + r * j->padded, m->score, rows, pages, kv_head_index, begin[0], end[0]);
-        return;
-    }
-    for (int64_t i = 0; i < rows; i++)
-        if (begin[i] < end[i])
-            add_values(j, m->o + (r + i) * j->padded, m->score + i * CHUNK, 1, pages, kv_head_index,
-                       begin[i], end[i]);
+            softmax_step(j, &m->row[r + i], o + i * j->padded, m->score + i * CHUNK, begin[i],
+                         end[i]);
+    add_values_each(j, o, m->score, rows, pages, kv_head_index, begin, end);
 }
 
 /* Rows [r, r + rows) pass the keys at positions [at, end) of one part, which begins at `at`. */
@@ -203,8 +236,8 @@ static void part_pass(const struct job *j, const struct room *m, int64_t r, int6
 {
     for (int64_t chunk = 0; at + chunk * CHUNK < end; chunk++) {
         int64_t first = at + chunk * CHUNK, n = end - first < CHUNK ? end - first : CHUNK;
-        for (int64_t i = 0; i < rows; i += SUB_ROWS)
-            chunk_step(j, m, r + i, rows - i < SUB_ROWS ? rows - i : SUB_ROWS,
+        for (int64_t i = 0; i < rows; i += j->sub_rows)
+            chunk_step(j, m, r + i, rows - i < j->sub_rows ? rows - i : j->sub_rows,
                        pages + chunk * CHUNK_PAGES, kv_head_index, first, n);
     }
 }
@@ -291,7 +324,8 @@ void cpu_attention(struct backend *b, void *out, const void *qkv, const struct k
                     .kv = kv,
                     .batch = batch,
                     .p = p,
-                    .tile = cpu->tiles.tile,
+                    .tile = cpu->tiles.f32,
+                    .sub_rows = cpu->tiles.rows,
                     .heads = p->H / p->G,
                     .padded = kv_padded(p->E),
                     .segment_of = batch_segments(cpu, batch)};

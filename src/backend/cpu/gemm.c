@@ -20,12 +20,12 @@
 
 struct work {
     float *out;
-    const void *x; /* as the product takes it */
+    const void *x; /* as the tile takes it */
     int64_t ldx;
     const struct weight *w;
     const float *bias;
     int64_t T;
-    product_fn *product;
+    tile_fn *tile;
     int64_t number; /* of x and of the panels' blocks: bytes */
 };
 
@@ -75,8 +75,8 @@ static void multiply(const struct work *g, float *c, int64_t ldc, int64_t row, i
     /* in memory the next block of these panels follows, or the first one of the next two */
     int64_t ahead = n * TILE_COLS + (ends ? (panels - 1) * stride : 0);
     bool is_last = panel + panels >= (g->w->N + TILE_COLS - 1) / TILE_COLS && ends;
-    g->product(c, ldc, x, g->ldx, block, stride, panels, rows, n, k > 0,
-               in_place && !is_last ? block + ahead * g->number : block);
+    g->tile(c, ldc, x, g->ldx, block, TILE_COLS, stride, panels, rows, n, k > 0,
+            in_place && !is_last ? block + ahead * g->number : block);
 }
 
 /* Rows [row, row + rows) of panels [begin, end). */
@@ -113,7 +113,7 @@ static void add_bias(struct cpu *cpu, float *out, const float *bias, int64_t T, 
         for (int64_t n = 0; n < N; n++) out[t * N + n] += bias[n];
 }
 
-/* x as the product takes it: rounded; rows that would all start in the same few sets of the first
+/* x as the tile takes it: rounded; rows that would all start in the same few sets of the first
  * cache are moved apart. */
 static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
 {
@@ -140,7 +140,7 @@ static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
 
 static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
 {
-    g->product = g->w->in_pairs ? cpu->tiles.bf16 : cpu->tiles.f32;
+    g->tile = g->w->in_pairs ? cpu->tiles.bf16 : cpu->tiles.f32;
     g->number = g->w->in_pairs ? (int64_t)sizeof(uint16_t) : (int64_t)sizeof(float);
     prepare_rows(cpu, g, x);
     struct thread_room *rooms = scratch_need(&cpu->gemm, (size_t)cpu->threads * sizeof *rooms);

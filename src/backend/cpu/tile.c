@@ -2,10 +2,9 @@
 
 #include <math.h>
 
-static void tile_portable(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
-                          int64_t ldb, int64_t rows, int64_t k, bool add, const float *next)
+static void portable_panel(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
+                           int64_t ldb, int64_t rows, int64_t k, bool add)
 {
-    (void)next;
     for (int64_t r = 0; r < rows; r++) {
         float sum[TILE_COLS] = {0};
         for (int64_t i = 0; i < k; i++)
@@ -15,18 +14,19 @@ static void tile_portable(float *c, int64_t ldc, const float *a, int64_t lda, co
     }
 }
 
-static void product_portable(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                             int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
-                             const void *next)
+static void tile_portable(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                          int64_t ldb, int64_t panel, int64_t panels, int64_t rows, int64_t k,
+                          bool add, const void *next)
 {
+    (void)next;
     for (int64_t p = 0; p < panels; p++)
-        tile_portable(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, TILE_COLS, rows,
-                      k, add, next);
+        portable_panel(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, ldb, rows, k,
+                       add);
 }
 
 static struct tiles tiles_portable(void)
 {
-    return (struct tiles){tile_portable, product_portable, NULL, "portable"};
+    return (struct tiles){.f32 = tile_portable, .rows = 6, .isa = "portable"};
 }
 
 #ifdef __x86_64__
@@ -35,8 +35,8 @@ static struct tiles tiles_portable(void)
 #define AVX2_ROWS 6 /* 12 sums, two columns of b and one broadcast: 15 of the 16 registers */
 
 __attribute__((target("avx2,fma"), always_inline)) static inline void
-tile_avx2_rows(const int rows, float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
-               int64_t ldb, int64_t k, bool add, const float *next)
+avx2_rows(const int rows, float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
+          int64_t ldb, int64_t k, bool add, const float *next)
 {
     __m256 sum[AVX2_ROWS][2];
 #pragma GCC unroll 6
@@ -63,41 +63,41 @@ tile_avx2_rows(const int rows, float *c, int64_t ldc, const float *a, int64_t ld
     }
 }
 
-__attribute__((target("avx2,fma"))) static void tile_avx2(float *c, int64_t ldc, const float *a,
-                                                          int64_t lda, const float *b, int64_t ldb,
-                                                          int64_t rows, int64_t k, bool add,
-                                                          const float *next)
+__attribute__((target("avx2,fma"))) static void avx2_panel(float *c, int64_t ldc, const float *a,
+                                                           int64_t lda, const float *b, int64_t ldb,
+                                                           int64_t rows, int64_t k, bool add,
+                                                           const float *next)
 {
     for (; rows >= AVX2_ROWS; rows -= AVX2_ROWS, a += AVX2_ROWS * lda, c += AVX2_ROWS * ldc)
-        tile_avx2_rows(AVX2_ROWS, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(AVX2_ROWS, c, ldc, a, lda, b, ldb, k, add, next);
     switch (rows) {
     case 1:
-        tile_avx2_rows(1, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(1, c, ldc, a, lda, b, ldb, k, add, next);
         break;
     case 2:
-        tile_avx2_rows(2, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(2, c, ldc, a, lda, b, ldb, k, add, next);
         break;
     case 3:
-        tile_avx2_rows(3, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(3, c, ldc, a, lda, b, ldb, k, add, next);
         break;
     case 4:
-        tile_avx2_rows(4, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(4, c, ldc, a, lda, b, ldb, k, add, next);
         break;
     case 5:
-        tile_avx2_rows(5, c, ldc, a, lda, b, ldb, k, add, next);
+        avx2_rows(5, c, ldc, a, lda, b, ldb, k, add, next);
         break;
     default:
         break;
     }
 }
 
-static void product_avx2(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                         int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
-                         const void *next)
+static void tile_avx2(float *c, int64_t ldc, const void *a, int64_t lda, const void *b, int64_t ldb,
+                      int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                      const void *next)
 {
     for (int64_t p = 0; p < panels; p++)
-        tile_avx2(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, TILE_COLS, rows, k,
-                  add, (const float *)next + p * panel);
+        avx2_panel(c + p * TILE_COLS, ldc, a, lda, (const float *)b + p * panel, ldb, rows, k, add,
+                   (const float *)next + p * panel);
 }
 
 static bool has_avx2(void)
@@ -109,10 +109,13 @@ struct tiles tiles_choose(bool avx512, bool bf16)
 {
     if (avx512 && __builtin_cpu_supports("avx512f")) {
         bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
-        return (struct tiles){tile_avx512, product_f32_avx512, pairs ? product_bf16_avx512 : NULL,
-                              pairs ? "avx512-bf16" : "avx512"};
+        return (struct tiles){.f32 = tile_f32_avx512,
+                              .bf16 = pairs ? tile_bf16_avx512 : NULL,
+                              .rows = TILE_ROWS_AVX512,
+                              .isa = pairs ? "avx512-bf16" : "avx512"};
     }
-    return has_avx2() ? (struct tiles){tile_avx2, product_avx2, NULL, "avx2"} : tiles_portable();
+    if (has_avx2()) return (struct tiles){.f32 = tile_avx2, .rows = AVX2_ROWS, .isa = "avx2"};
+    return tiles_portable();
 }
 #else
 struct tiles tiles_choose(bool avx512, bool bf16)

@@ -7,9 +7,8 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#define MOST_ROWS 8 /* 16 sums are enough to keep the multipliers busy; more were slower */
-#define FOR_ROWS  _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
-#define PANEL_OF  _Pragma("GCC unroll 2") for (int p = 0; p < panels; p++)
+#define FOR_ROWS _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
+#define PANEL_OF _Pragma("GCC unroll 2") for (int p = 0; p < panels; p++)
 
 /* The function of each number of rows and panels, all known to the compiler. */
 #define BY_ROWS(f, panels, ...)                                                                    \
@@ -58,7 +57,7 @@ INLINE_512("avx512f")
 void rows_f32(const int rows, const int panels, float *c, int64_t ldc, const float *a, int64_t lda,
               const float *b, int64_t ldb, int64_t panel, int64_t k, bool add, const float *next)
 {
-    __m512 sum[MOST_ROWS][2];
+    __m512 sum[TILE_ROWS_AVX512][2];
     FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
     for (int64_t i = 0; i < k; i++) {
         __m512 w[2];
@@ -82,7 +81,7 @@ void rows_bf16(const int rows, const int panels, float *c, int64_t ldc, const ui
                int64_t lda, const uint16_t *b, int64_t panel, int64_t k, bool add,
                const uint16_t *next)
 {
-    __m512 sum[MOST_ROWS][2];
+    __m512 sum[TILE_ROWS_AVX512][2];
     FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
     for (int64_t i = 0; i < k; i += 2) {
         __m512bh w[2];
@@ -126,34 +125,26 @@ some_bf16(int64_t rows, int64_t panels, float *c, int64_t ldc, const uint16_t *a
 /* Heights as even as can be: 9 rows are 5 and 4, not 8 and 1. */
 static int64_t next_rows(int64_t rows)
 {
-    int64_t tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
+    int64_t tiles = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
     return (rows + tiles - 1) / tiles;
 }
 
-void tile_avx512(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb,
-                 int64_t rows, int64_t k, bool add, const float *next)
-{
-    for (int64_t n; rows > 0; rows -= n, a += n * lda, c += n * ldc, next = b) {
-        n = next_rows(rows);
-        some_f32(n, 1, c, ldc, a, lda, b, ldb, 0, k, add, next);
-    }
-}
-
-void product_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                        int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
-                        const void *next)
+void tile_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b, int64_t ldb,
+                     int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                     const void *next)
 {
     const float *x = a;
     for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
         n = next_rows(rows);
-        some_f32(n, panels, c, ldc, x, lda, b, TILE_COLS, panel, k, add, next);
+        some_f32(n, panels, c, ldc, x, lda, b, ldb, panel, k, add, next);
     }
 }
 
-void product_bf16_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                         int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
-                         const void *next)
+void tile_bf16_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b, int64_t ldb,
+                      int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
+                      const void *next)
 {
+    (void)ldb;
     const uint16_t *x = a;
     for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
         n = next_rows(rows);
