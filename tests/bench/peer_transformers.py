@@ -31,6 +31,7 @@ def parse():
     p.add_argument("--attention", default="sdpa", help="transformers' attn_implementation")
     p.add_argument("--threads", type=int, default=0, help="of the CPU; 0: torch's choice")
     p.add_argument("--repeat", type=int, default=5)
+    p.add_argument("--warm", type=int, default=1, help="runs before them that do not count")
     return p.parse_args()
 
 
@@ -44,16 +45,16 @@ def load(torch, transformers, o):
 
 
 def timed(torch, o, work):
-    """Median seconds of --repeat runs after one that does not count."""
+    """Median seconds of --repeat runs after --warm that do not count."""
     times = []
-    for run in range(o.repeat + 1):
+    for run in range(o.warm + o.repeat):
         if o.device != "cpu":
             torch.cuda.synchronize()
         start = time.perf_counter()
         work()
         if o.device != "cpu":
             torch.cuda.synchronize()
-        if run:
+        if run >= o.warm:
             times.append(time.perf_counter() - start)
     return statistics.median(times)
 

@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# Benchmarks on this machine's processor, each number beside its floor:
+#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs peers summary (default: all, in this order)
+# One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
+#   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
+#   OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
+# The peers are programs that somebody else installed; without them their lines say `skipped`:
+#   PEERS_PYTHON=python3 of an environment with torch, transformers and gguf (pip install torch transformers gguf)
+#   LLAMA_BATCHED_BENCH=llama-batched-bench of llama.cpp (cmake -DGGML_NATIVE=ON --target llama-batched-bench); several: a
+#   list with spaces, each shown by the name of the folder that holds its build
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+build=${BUILD:-build} out=${OUT:-results/cpu} threads=${THREADS:-$(nproc)} runs=${RUNS:-5}
+shapes=tests/bench/shapes work=$build/bench python=${PEERS_PYTHON:-python3}
+mkdir -p "$out" "$work/reward"
+[ -x "$build/tests/bench_ceilings" ] || { echo "cpu.sh: no $build/tests/bench_ceilings: build the release preset first" >&2; exit 1; }
+dtypes=${DTYPES:-$(grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null && echo "bf16 f32" || echo f32)}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMP_NUM_THREADS=$threads GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000} # as the program sets it for itself
+[ -z "${QUICK:-}" ] || runs=1
+# quick LONG SHORT: one of them.
+quick() { [ -z "${QUICK:-}" ] && echo "$1" || echo "$2"; }
+
+# save PART COMMAND...: its output to PART.csv (appended) and to the terminal.
+save() {
+    local file="$out/$1.csv"
+    shift
+    echo "# $*" >>"$file"
+    "$@" 2>&1 | tee -a "$file"
+}
+
+# begin PART: an empty file with what must be known to believe it.
+begin() {
+    {
+        echo "# commit $(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown), $(date -u +%Y-%m-%d)"
+        echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $threads threads, load $(cut -d' ' -f1-3 /proc/loadavg)"
+    } >"$out/$1.csv"
+}
+
+# ceiling NAME: as measured by the part `ceilings` with the most threads; 0: not measured, no floors then.
+ceiling() { awk -F, -v name="$1" '$1 == name { v = $3 } END { print v + 0 }' "$out/ceilings.csv" 2>/dev/null || echo 0; }
+teraflops() { awk -v g="$(ceiling "gemm_$1")" 'BEGIN { print g / 1000 }'; }
+
+ceilings() {
+    begin ceilings
+    save ceilings "$build/tests/bench_ceilings" "$threads"
+}
+
+# decode_at PART DTYPE SHAPE P NEW REPEAT B...
+decode_at() {
+    local part=$1 dtype=$2 shape=$3 P=$4 new=$5 repeat=$6
+    shift 6
+    save "$part" "$build/tests/bench_decode" "$shapes/$shape" --backend cpu --dtype "$dtype" --prompt "$P" --new "$new" \
+        --repeat "$repeat" --gbs "$(ceiling memory_read)" --tflops "$(teraflops "$dtype")" "$@"
+}
+
+decode() {
+    local dtype
+    begin decode
+    for dtype in $dtypes; do
+        # shellcheck disable=SC2046
+        decode_at decode "$dtype" llama-110m "$(quick 256 16)" "$(quick 128 4)" "$runs" $(quick "1 16 64 256" "1 4")
+        decode_at decode "$dtype" llama-1b "$(quick 128 8)" "$(quick 32 1)" "$(quick 3 1)" "$(quick 32 2)"
+    done
+}
+
+reward_config() { # llama-110m with a linear head
+    sed 's/LlamaForCausalLM/LlamaForSequenceClassification/; s/^{/{"id2label": {"0": "r"}, "label2id": {"r": 0},/' \
+        "$shapes/llama-110m/config.json" >"$work/reward/config.json"
+}
+
+score() {
+    local dtype
+    begin score
+    reward_config
+    for dtype in $dtypes; do
+        save score "$build/tests/bench_score" "$work/reward" --dtype "$dtype" --prompt "$(quick 256 16)" \
+            --candidates "$(quick 64 4)" --first "$(quick 32 4)" --rounds "$(quick 4 2)" --repeat "$runs" \
+            --gflops "$(ceiling "gemm_$dtype")"
+    done
+}
+
+# Cost against B and P: no cliff.
+growth() {
+    local P dtype=${dtypes%% *}
+    begin growth
+    # shellcheck disable=SC2046
+    decode_at growth "$dtype" llama-110m "$(quick 256 16)" "$(quick 16 2)" "$(quick 3 1)" \
+        $(quick "1 2 3 4 6 8 12 16 24 32 48 64 65 96 128 192 256 384 512" "1 2")
+    for P in $(quick "16 32 64 128 256 512 1024 2048" "16 32"); do
+        decode_at growth "$dtype" llama-110m "$P" "$(quick 16 2)" "$(quick 3 1)" "$(quick 64 4)"
+    done
+}
+
+# Whole jobs on random weights, Best-of-N against Speculative Rejection: the part `jobs` of gpu.sh.
+jobs() {
+    BUILD=$build BACKEND=cpu DTYPE=${dtypes%% *} SHAPE=llama-110m OUT=$out bash tests/bench/gpu.sh jobs
+}
+
+have_python() { "$python" -c "import torch, transformers, gguf" 2>/dev/null; }
+
+# add_peer NAME DTYPE RUN: lines "B,tok_s,prefill_tok_s" on standard input become rows of peers.csv.
+add_peer() { awk -F, -v OFS=, -v name="$1" -v dtype="$2" -v run="$3" 'NF == 3 { print name, dtype, run, $1, $2, $3 }' |
+    tee -a "$out/peers.csv"; }
+
+peer_specrej() { # DTYPE P NEW B...
+    "$build/tests/bench_decode" "$shapes/llama-110m" --backend cpu --dtype "$1" --prompt "$2" --new "$3" --repeat 1 "${@:4}" |
+        awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $7, P / $5 * 1000 }'
+}
+
+peer_transformers() {
+    "$python" tests/bench/peer_transformers.py decode "$shapes/llama-110m" --device cpu --dtype "$1" --threads "$threads" \
+        --prompt "$2" --new "$3" --repeat 1 --warm 0 "${@:4}" |
+        awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $6, P / $4 * 1000 }'
+}
+
+peer_llama() { # PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out
+    local batches=("${@:5}")
+    local most=${batches[-1]}
+    "$1" -m "$work/llama-110m-$2.gguf" -c $(($3 + most * ($4 + 1) + 64)) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
+        -npl "$(IFS=,; echo "${batches[*]}")" -pps -t "$threads" -tb "$threads" 2>"$work/llama.log" |
+        awk -F'|' '$2 ~ /^ *[0-9]+ *$/ { gsub(/ /, ""); printf "%d,%.2f,%.2f\n", $4, $9, $7 }'
+}
+
+# The paper's round on transformers (KV anew, all texts through the reward model), once.
+peer_rounds() {
+    local dtype
+    for dtype in $dtypes; do
+        # shellcheck disable=SC2046
+        save peer_rounds "$python" tests/bench/peer_transformers.py round "$shapes/llama-110m" --device cpu --dtype "$dtype" \
+            --threads "$threads" --prompt "$(quick 256 16)" --new "$(quick 128 4)" --repeat "$runs" $(quick "16 64" 2)
+    done
+}
+
+# All programs in turn, `runs` times: the same shape, dtype, threads, prompt and length.
+peers() {
+    local P new batches dtype run program name
+    P=$(quick 256 16) new=$(quick 128 4) batches=$(quick "1 16 64 256" "1 2")
+    begin peers
+    echo "# P = $P, $new new tokens; rows: program, dtype, run, B, tokens/s of the steps, tokens/s of the prefill" >>"$out/peers.csv"
+    echo "program,dtype,run,B,tok_s,prefill_tok_s" >>"$out/peers.csv"
+    have_python || echo "skipped transformers, and llama.cpp's model file: PEERS_PYTHON ($python) has no torch, transformers and gguf" |
+        tee -a "$out/peers.csv"
+    [ -n "${LLAMA_BATCHED_BENCH:-}" ] || echo "skipped llama.cpp: LLAMA_BATCHED_BENCH is not set" | tee -a "$out/peers.csv"
+    for dtype in $dtypes; do
+        [ -e "$work/llama-110m-$dtype.gguf" ] || ! have_python || [ -z "${LLAMA_BATCHED_BENCH:-}" ] ||
+            "$python" tests/bench/make_gguf.py "$shapes/llama-110m" "$dtype" "$work/llama-110m-$dtype.gguf"
+        for run in $(seq "$runs"); do
+            # shellcheck disable=SC2086
+            {
+                peer_specrej "$dtype" "$P" "$new" $batches | add_peer specrej "$dtype" "$run"
+                ! have_python || peer_transformers "$dtype" "$P" "$new" $batches | add_peer transformers "$dtype" "$run"
+                [ -e "$work/llama-110m-$dtype.gguf" ] || continue
+                for program in ${LLAMA_BATCHED_BENCH:-}; do
+                    name=$(basename "${program%/build/bin/*}")
+                    peer_llama "$program" "$dtype" "$P" "$new" $batches | add_peer "$name" "$dtype" "$run"
+                done
+            }
+        done
+    done
+    begin peer_rounds
+    ! have_python || peer_rounds
+}
+
+# Medians of peers.csv, and how many times faster specrej is.
+summary() {
+    awk -F, '
+        function median(list,    x, n, i, j, t) {
+            n = split(list, x, " ")
+            for (i = 2; i <= n; i++) for (j = i; j > 1 && x[j] + 0 < x[j - 1] + 0; j--) { t = x[j]; x[j] = x[j - 1]; x[j - 1] = t }
+            return x[int((n + 1) / 2)]
+        }
+        function times(list, by) { return by + 0 == 0 ? "" : sprintf("%.2f", median(list) / by) }
+        /^#/ || $1 == "program" || NF != 6 { next }
+        { key = $1 "," $2 "," $4; if (!(key in step)) order[++n] = key; step[key] = step[key] " " $5; prefill[key] = prefill[key] " " $6 }
+        END {
+            print "program,dtype,B,tok_s,prefill_tok_s,specrej_times_faster,prefill_times_faster"
+            for (i = 1; i <= n; i++) {
+                split(order[i], p, ","); ours = "specrej," p[2] "," p[3]
+                a = median(step[order[i]]); b = median(prefill[order[i]])
+                printf "%s,%s,%s,%.2f,%.2f,%s,%s\n", p[1], p[2], p[3], a, b, times(step[ours], a), times(prefill[ours], b)
+            }
+        }' "$out/peers.csv" | tee "$out/summary.csv"
+}
+
+[ $# -gt 0 ] || set -- ceilings decode score growth jobs peers summary
+for part in "$@"; do
+    case "$part" in
+    ceilings | decode | score | growth | jobs | peers | summary) "$part" ;;
+    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs peers summary" >&2 && exit 2 ;;
+    esac
+done
+echo "written: $out"
