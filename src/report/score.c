@@ -6,6 +6,7 @@
 #include "report/score_input.h"
 #include "run/model_setup.h"
 #include "run/selftest.h"
+#include "run/threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,7 +205,8 @@ static int score_all(struct score *s, FILE *out, struct err *e)
 
 static int run(struct score *s, const struct score_options *o, FILE *in, FILE *out, struct err *e)
 {
-    struct backend_config c = {.threads = setup_threads(s->world), .reproducible = true};
+    char how[THREADS_HOW];
+    struct backend_config c = {.threads = threads_choose(s->world, how), .reproducible = true};
     TRY(choose_dtype(o->dtype, &c.dtype, e));
     TRY(choose_device(o->backend, &c.device, e));
     s->backend = backend_open(&c, s->world, s->world, NULL, e);

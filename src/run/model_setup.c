@@ -2,25 +2,8 @@
 
 #include "base/mem.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-int setup_threads(struct comm *world)
-{
-    struct comm *host = comm_split_node(world);
-    int ranks = comm_size(host);
-    comm_destroy(host);
-    const char *asked = getenv("OMP_NUM_THREADS");
-    if (asked && strtol(asked, NULL, 10) > 0) return (int)strtol(asked, NULL, 10);
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int cpus = CPU_COUNT(&set);
-    bool bound =
-        cpus < sysconf(_SC_NPROCESSORS_ONLN); /* the launcher gave each rank CPUs of its own */
-    int threads = bound ? cpus : cpus / ranks;
-    return threads > 0 ? threads : 1;
-}
 
 int setup_arch(struct model *m, struct backend *b, const char *folder, struct err *e)
 {

@@ -6,10 +6,6 @@
 
 #define MEMORY_SHARE 0.9 /* of the free memory: the rest is for the libraries' own needs */
 
-/* OpenMP threads of this rank: OMP_NUM_THREADS, else its part of the CPUs that it may use.
- * Collective over the world. */
-int setup_threads(struct comm *world);
-
 /* Configuration and this rank's shard.  b: borrowed; its tensor group decides the split. */
 int setup_arch(struct model *m, struct backend *b, const char *folder, struct err *e);
 

@@ -7,7 +7,9 @@
 #include "run/memory.h"
 #include "run/model_setup.h"
 #include "run/selftest.h"
+#include "run/threads.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,7 +98,9 @@ int worker_open(struct worker *w, const struct job *j, enum worker_role role, st
         .job = j, .role = role, .reward_is_self = strcmp(j->reward.path, "self") == 0};
     if (!kept || !loaded_give(kept, w)) {
         TRY(grid_create(&w->grid, j, world, e));
-        w->backend = choose_backend(w, setup_threads(world), e);
+        char how[THREADS_HOW];
+        w->backend = choose_backend(w, threads_choose(world, how), e);
+        if (w->backend) snprintf(w->backend->threads_how, THREADS_HOW, "%s", how);
         TRY(comm_agree(world, w->backend ? 0 : -1, e));
     }
     return comm_agree(world, open_all(w, e), e);
