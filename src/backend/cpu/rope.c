@@ -43,6 +43,11 @@ static void write_token(float *row, struct kv_pool *kv, const struct segment *g,
         rotate(x, rope + position * E, E);
     }
     for (int64_t g_head = 0; g_head < p->G; g_head++) {
+        if (g_head + 1 <
+            p->G) { /* a key is a column of its page: each number in a line of its own */
+            const float *next = kv_head(kv, page, p->layer, g_head + 1) + slot;
+            for (int64_t j = 0; j < E; j++) __builtin_prefetch(next + j * PAGE_TOKENS, 1);
+        }
         const float *k = row + (p->H + g_head) * E, *v = k + p->G * E;
         float *page_k = kv_head(kv, page, p->layer, g_head), *page_v = page_k + PAGE_TOKENS * E;
         for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + slot] = k[j];

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define SPAN  256 /* columns of one pass through local arrays */
-#define DRAWS 64  /* ids drawn together; a multiple of 4, the words of one Philox block */
+#define SPAN  64 /* columns of one pass through local arrays */
+#define DRAWS 64 /* ids drawn together; a multiple of 4, the words of one Philox block */
 
 struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p)
 {
@@ -39,6 +39,37 @@ struct vocab_max vocab_max(struct vocab_row r)
     return out;
 }
 
+/* Order of floats as unsigned integers (-0 below 0). */
+FM_INLINE uint32_t ordered(float x)
+{
+    uint32_t u = fm_bits(x);
+    return u & 0x80000000u ? ~u : u | 0x80000000u;
+}
+
+CPU_CLONES static float span_max(const float *x, int64_t n)
+{
+    float max = -INFINITY;
+#pragma omp simd reduction(max : max)
+    for (int64_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+uint64_t vocab_floor(struct vocab_row r, int64_t k)
+{
+    enum { MOST = 128 };
+    float top[MOST]; /* the k largest maxima of spans, falling */
+    if (k < 1 || k > MOST || r.n / SPAN < k) return 0;
+    for (int64_t i = 0; i < k; i++) top[i] = -INFINITY;
+    for (int64_t first = 0; first < r.n; first += SPAN) {
+        float max = span_max(r.x + first, r.n - first < SPAN ? r.n - first : SPAN);
+        if (!(max > top[k - 1])) continue;
+        int64_t i = k - 1;
+        for (; i > 0 && top[i - 1] < max; i--) top[i] = top[i - 1];
+        top[i] = max;
+    }
+    return (uint64_t)ordered(top[k - 1] + 0.0f) << 32;
+}
+
 /* Weights in [0, 1]; x at or below max. */
 FM_INLINE float weight_of(float x, float max, float inverse_temperature)
 {
@@ -52,13 +83,6 @@ FM_INLINE uint64_t fixed_of(float w)
     uint64_t u;
     memcpy(&u, &d, sizeof u);
     return u - 0x4330000000000000u;
-}
-
-/* Order of floats as unsigned integers (-0 below 0). */
-FM_INLINE uint32_t ordered(float x)
-{
-    uint32_t u = fm_bits(x);
-    return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 
 FM_INLINE uint64_t key_of(float x, int64_t id)

@@ -28,6 +28,10 @@ struct vocab_max vocab_max(struct vocab_row r);
 /* Each id of a row has a key of 64 bits: greater where the logit is greater, ties where the id is
  * lower. A cut is a key; it keeps the ids with keys at or above it. */
 
+/* A key that at least k ids of this part reach; 0 where that is not cheap to say.  By the maxima of
+ * small spans of the row, so that the search for the k-th id need not look at most of them. */
+uint64_t vocab_floor(struct vocab_row r, int64_t k);
+
 /* Total weight, in units of 1 / VOCAB_ONE, of the ids that `cut` keeps (0: all); an id weighs
  * exp((x - max) / temperature). */
 uint64_t vocab_sum(struct vocab_row r, float max, float inverse_temperature, uint64_t cut);
