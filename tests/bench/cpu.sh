@@ -92,9 +92,36 @@ growth() {
     done
 }
 
-# Whole jobs on random weights, Best-of-N against Speculative Rejection: the part `jobs` of gpu.sh.
+# Whole jobs on random weights: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same
+# rounds is the part `peers` (its file peer_rounds.csv).
 jobs() {
-    BUILD=$build BACKEND=cpu DTYPE=${dtypes%% *} SHAPE=llama-110m OUT=$out bash tests/bench/gpu.sh jobs
+    local method
+    begin jobs
+    reward_config
+    rm -f "$work"/*.h5*
+    awk -v n="$(quick 2 1)" 'BEGIN { srand(1); for (i = 0; i < n; i++) { line = 4; for (k = 1; k < 256; k++)
+        line = line ", " 4 + int(rand() * 30000); print "{\"prompt_ids\": [" line "]}" } }' >"$work/prompts.jsonl"
+    for method in best_of_n speculative_rejection; do
+        cat >"$work/job.yaml" <<YAML
+name: bench
+generator: {path: $PWD/$shapes/llama-110m, weights: random, template: raw}
+reward: {path: $(cd "$work/reward" && pwd), weights: random, template: raw}
+dataset: {path: prompts.jsonl}
+sampling: {temperature: 1.0, top_k: 50, max_new_tokens: $(quick 256 48), ignore_eos: true}
+method: $method
+n: $(quick 120 8)
+alpha: 0.5
+rounds: memory
+budget_tokens: $(quick 6000 400)
+min_round_tokens: 16
+backend: cpu
+dtype: ${dtypes%% *}
+record: {text: none, trace: rounds}
+output: $work/$method.h5
+YAML
+        save jobs "$build/specrej" run "$work/job.yaml"
+    done
+    save jobs "$build/specrej" report "$work/best_of_n.h5" "$work/speculative_rejection.h5"
 }
 
 have_python() { "$python" -c "import torch, transformers, gguf" 2>/dev/null; }
@@ -108,8 +135,11 @@ peer_specrej() { # DTYPE P NEW B...
         awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $7, P / $5 * 1000 }'
 }
 
+# Peers wait at barriers as they like.
+alone() { env -u GOMP_SPINCOUNT "$@"; }
+
 peer_transformers() {
-    "$python" tests/bench/peer_transformers.py decode "$shapes/llama-110m" --device cpu --dtype "$1" --threads "$threads" \
+    alone "$python" tests/bench/peer_transformers.py decode "$shapes/llama-110m" --device cpu --dtype "$1" --threads "$threads" \
         --prompt "$2" --new "$3" --repeat 1 --warm 0 "${@:4}" |
         awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $6, P / $4 * 1000 }'
 }
@@ -117,7 +147,7 @@ peer_transformers() {
 peer_llama() { # PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out
     local batches=("${@:5}")
     local most=${batches[-1]}
-    "$1" -m "$work/llama-110m-$2.gguf" -c $(($3 + most * ($4 + 1) + 64)) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
+    alone "$1" -m "$work/llama-110m-$2.gguf" -c $(($3 + most * ($4 + 1) + 64)) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
         -npl "$(IFS=,; echo "${batches[*]}")" -pps -t "$threads" -tb "$threads" 2>"$work/llama.log" |
         awk -F'|' '$2 ~ /^ *[0-9]+ *$/ { gsub(/ /, ""); printf "%d,%.2f,%.2f\n", $4, $9, $7 }'
 }
@@ -127,7 +157,7 @@ peer_rounds() {
     local dtype
     for dtype in $dtypes; do
         # shellcheck disable=SC2046
-        save peer_rounds "$python" tests/bench/peer_transformers.py round "$shapes/llama-110m" --device cpu --dtype "$dtype" \
+        save peer_rounds env -u GOMP_SPINCOUNT "$python" tests/bench/peer_transformers.py round "$shapes/llama-110m" --device cpu --dtype "$dtype" \
             --threads "$threads" --prompt "$(quick 256 16)" --new "$(quick 128 4)" --repeat "$runs" $(quick "16 64" 2)
     done
 }
