@@ -144,6 +144,7 @@ static const float *values_of(const struct job *j, int32_t page, int64_t kv_head
 static void add_values(const struct job *j, float *o, const float *p, int64_t rows,
                        const int32_t *pages, int64_t kv_head_index, int64_t begin, int64_t end)
 {
+    if (begin >= end) return; /* not even zeros are added: -0 would change */
     for (int64_t page = begin / PAGE_TOKENS; page * PAGE_TOKENS < end; page++) {
         int64_t first = page * PAGE_TOKENS,
                 last = first + PAGE_TOKENS < end ? first + PAGE_TOKENS : end;
@@ -175,8 +176,8 @@ static void score_pages(const struct job *j, float *score, const float *q, int64
     }
 }
 
-/* The same where rows may see different keys: what all see is taken together, in whole pages where
- * they differ. */
+/* The same for rows that may see different keys: what all see is taken together, in whole pages
+ * where they differ. */
 static void add_values_each(const struct job *j, float *o, const float *p, int64_t rows,
                             const int32_t *pages, int64_t kv_head_index, const int64_t *begin,
                             const int64_t *end)
