@@ -23,7 +23,6 @@ static void cpu_destroy(struct backend *b)
     free(cpu->ranks.p);
     free(cpu->sample.p);
     free(cpu->cut.p);
-    free(cpu->floors.p);
     free(cpu);
     free(b);
 }

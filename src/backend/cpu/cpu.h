@@ -34,7 +34,7 @@ struct cpu {
     const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
     struct steps *steps;       /* owned: a batch that advances (batch.c) */
     struct energy *energy;     /* owned; NULL: not known */
-    struct scratch gemm, rounded, attention, rows, ranks, sample, cut, floors;
+    struct scratch gemm, rounded, attention, rows, ranks, sample, cut;
 };
 
 static inline struct cpu *cpu_of(struct backend *b)

@@ -27,19 +27,17 @@ static bool descend(struct search *f, const struct histogram *h, enum cut_by by,
     return shift == 0 || h->bin[digit].count <= 1 || measure(h, by, digit) == target - f->before;
 }
 
-/* Top-k: no cut is below a key that k ids of one rank reach. */
-static void raise_to_floors(struct cpu *cpu, struct comm *ranks, const struct cut_rows *rows,
-                            const uint64_t *target, uint64_t *cut)
+/* Top-k: no cut is below a key that k ids reach.  For one rank: among several the bounds would have
+ * to be exchanged, which costs more than they save. */
+static void raise_to_floors(struct cpu *cpu, const struct cut_rows *rows, const uint64_t *target,
+                            uint64_t *cut)
 {
-    size_t S = (size_t)rows->S, n_ranks = (size_t)comm_size(ranks);
-    uint64_t *mine = scratch_need(&cpu->floors, (1 + n_ranks) * S * sizeof *mine), *all = mine + S;
     int threads = threads_for(cpu, rows->S * rows->row[0].n);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t s = 0; s < S; s++)
-        mine[s] = target[s] ? vocab_floor(rows->row[s], (int64_t)target[s]) : 0;
-    comm_allgather(ranks, mine, S * sizeof *mine, all);
-    for (size_t i = 0; i < n_ranks * S; i++)
-        if (all[i] > cut[i % S]) cut[i % S] = all[i];
+    for (int64_t s = 0; s < rows->S; s++) {
+        uint64_t floor = target[s] ? vocab_floor(rows->row[s], (int64_t)target[s]) : 0;
+        if (floor > cut[s]) cut[s] = floor;
+    }
 }
 
 void cut_search(struct cpu *cpu, struct comm *ranks, const struct cut_rows *rows, enum cut_by by,
@@ -49,7 +47,7 @@ void cut_search(struct cpu *cpu, struct comm *ranks, const struct cut_rows *rows
     char *memory = scratch_need(&cpu->cut, search_bytes + S * sizeof(struct histogram));
     struct search *search = (struct search *)(void *)memory;
     struct histogram *h = (struct histogram *)(void *)(memory + search_bytes);
-    if (by == CUT_COUNT && S > 0) raise_to_floors(cpu, ranks, rows, target, cut);
+    if (by == CUT_COUNT && S > 0 && comm_size(ranks) == 1) raise_to_floors(cpu, rows, target, cut);
     for (size_t s = 0; s < S; s++)
         if (target[s]) search[n++] = (struct search){.row = s, .low = cut[s], .high = UINT64_MAX};
     for (int shift = 64 - DIGIT_BITS; n > 0; shift = shift > DIGIT_BITS ? shift - DIGIT_BITS : 0) {
