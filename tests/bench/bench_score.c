@@ -115,9 +115,9 @@ struct sample {
 
 static struct model_stats since(const struct model_stats *now, const struct model_stats *then)
 {
-    return (struct model_stats){.rows = now->rows - then->rows,
-                                .forwards = now->forwards - then->forwards,
-                                .attended_keys = now->attended_keys - then->attended_keys};
+    struct model_stats s = {0};
+    model_stats_add(&s, then, now);
+    return s;
 }
 
 static int64_t pages_for(int64_t P, int64_t B, int64_t own)

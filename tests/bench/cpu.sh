@@ -72,9 +72,14 @@ reward_config() { # llama-110m with a linear head
 score() {
     local dtype
     begin score
+    begin rounds # memory rounds, by what is cached
     reward_config
     for dtype in $dtypes; do
-        save score "$build/tests/bench_score" "$work/reward" --dtype "$dtype" --prompt "$(quick 256 16)" \
+        # shellcheck disable=SC2046
+        save score "$build/tests/bench_score" "$work/reward" --backend cpu --dtype "$dtype" --prefill "$(quick 256,1024 16)" \
+            --prompt "$(quick 256 16)" --own "$(quick 112 8)" --more 16 --caches device,prompt,none --repeat "$runs" \
+            --gbs "$(ceiling memory_read)" --tflops "$(teraflops "$dtype")" $(quick "16 64" 2)
+        save rounds "$build/tests/bench_rounds" "$work/reward" --dtype "$dtype" --prompt "$(quick 256 16)" \
             --candidates "$(quick 64 4)" --first "$(quick 32 4)" --rounds "$(quick 4 2)" --repeat "$runs" \
             --gflops "$(ceiling "gemm_$dtype")"
     done
@@ -141,7 +146,7 @@ alone() { env -u GOMP_SPINCOUNT "$@"; }
 peer_transformers() {
     alone "$python" tests/bench/peer_transformers.py decode "$shapes/llama-110m" --device cpu --dtype "$1" --threads "$threads" \
         --prompt "$2" --new "$3" --repeat 1 --warm 0 "${@:4}" |
-        awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $6, P / $4 * 1000 }'
+        awk -F, -v P="$2" '$1 == "decode" && NF == 7 { printf "%s,%.2f,%.2f\n", $2, $7, P / $5 * 1000 }'
 }
 
 peer_llama() { # PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out

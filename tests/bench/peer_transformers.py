@@ -60,7 +60,7 @@ def timed(torch, o, work):
 
 
 def decode(torch, model, o, samples):
-    """Median seconds until all samples have one token more, and of a step from there on."""
+    """Median seconds until all samples have one token more, and of a step from there on, as `timed`."""
     from transformers import StoppingCriteria, StoppingCriteriaList
 
     class Clock(StoppingCriteria):
@@ -78,12 +78,12 @@ def decode(torch, model, o, samples):
     n = o.prompt + o.own
     ids = (torch.arange(n, device=o.device) * 7919 + 3).remainder(model.config.vocab_size)[None]
     first, step = [], []
-    for run in range(o.repeat + 1):  # the first does not count
+    for run in range(o.warm + o.repeat):
         clock, start = Clock(), time.perf_counter()
         model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=50, top_p=1.0,
                        num_return_sequences=samples, min_new_tokens=o.new + 1, max_new_tokens=o.new + 1, pad_token_id=0,
                        stopping_criteria=StoppingCriteriaList([clock]))
-        if run:
+        if run >= o.warm:
             first.append(clock.at[0] - start)
             step.append((clock.at[o.new] - clock.at[0]) / o.new)
     return statistics.median(first), statistics.median(step)
