@@ -137,7 +137,8 @@ static int add_tensors(const struct st_file *f, int number, json_t *root, struct
         t.info.name = t.name;
         ARRAY_PUSH(*all, t);
     }
-    if (all->n > first) qsort(all->items + first, all->n - first, sizeof *all->items, by_offset);
+    if (all->n == first) return check_cover(f, NULL, 0, e);
+    qsort(all->items + first, all->n - first, sizeof *all->items, by_offset);
     return check_cover(f, all->items + first, all->n - first, e);
 }
 

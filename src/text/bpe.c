@@ -186,6 +186,7 @@ static void encode_word(const struct bpe *b, struct bpe_scratch *s, const char *
         return;
     }
     bpe_merge(b, s, word, n);
+    if (s->symbols.n == 0) return; /* no character of it is a token, and none stands for them */
     ARRAY_RESERVE(*out, out->n + s->symbols.n);
     memcpy(out->items + out->n, s->symbols.items, s->symbols.n * sizeof *out->items);
     out->n += s->symbols.n;
