@@ -9,11 +9,18 @@
 
 void (*die_hook)(void) = NULL;
 
+static void print(struct err *e, const char *fmt, va_list ap)
+{
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    for (char *c = e->text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = strchr("\n\r\t", *c) ? ' ' : '?';
+}
+
 int err_set(struct err *e, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    print(e, fmt, ap);
     va_end(ap);
     return -1;
 }
@@ -24,15 +31,11 @@ int err_context(struct err *e, const char *fmt, ...)
     memcpy(inner, e->text, sizeof inner);
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    print(e, fmt, ap);
     va_end(ap);
-    if (n < 0) n = 0;
-    if ((size_t)n < sizeof e->text) {
-        size_t room = sizeof e->text - (size_t)n;
-        size_t len = strnlen(inner, room - 1);
-        memcpy(e->text + n, inner, len);
-        e->text[(size_t)n + len] = 0;
-    }
+    size_t n = strlen(e->text), length = strnlen(inner, sizeof e->text - 1 - n);
+    memcpy(e->text + n, inner, length);
+    e->text[n + length] = 0;
     return -1;
 }
 

@@ -14,7 +14,9 @@ struct err {
     char text[512];
 };
 
-/* Set the text.  Always returns -1, so that `return err_set(e, "...")` works. */
+/* Set the text; a control character in it becomes a blank or a '?', so that a name out of
+ * somebody's file is neither a line of its own nor a command to the terminal.  Always returns -1,
+ * so that `return err_set(e, "...")` works. */
 int err_set(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prepend context ("while loading x: ") to the text that is there.  Always returns -1. */

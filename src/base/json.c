@@ -1,12 +1,18 @@
 #include "base/json.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 json_t *json_open(const char *path, struct err *e)
 {
     json_error_t je;
-    json_t *root = json_load_file(path, 0, &je);
+    int fd = file_open(path, NULL, e);
+    if (fd < 0) return NULL;
+    json_t *root = json_loadfd(fd, 0, &je);
+    close(fd);
     if (root) return root;
     if (je.line > 0)
         err_set(e, "%s:%d:%d: not valid JSON: %s", path, je.line, je.column, je.text);

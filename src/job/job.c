@@ -1,5 +1,6 @@
 #include "job/job.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "job/job_internal.h"
 #include "job/paths.h"
@@ -10,24 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_JOB_BYTES = 1 << 20 };
 
-static int read_stream(FILE *f, const char *path, size_t max_bytes, char **text, size_t *n_bytes,
-                       struct err *e)
+static int read_stream(FILE *f, const char *path, int64_t size, size_t max_bytes, char **text,
+                       size_t *n_bytes, struct err *e)
 {
-    struct stat st;
-    if (fstat(fileno(f), &st) < 0) return err_set(e, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return err_set(e, "%s: not a regular file", path);
-    if ((uint64_t)st.st_size > max_bytes)
-        return err_set(e, "%s: %lld bytes, more than the %zu allowed", path, (long long)st.st_size,
+    if ((uint64_t)size > max_bytes)
+        return err_set(e, "%s: %lld bytes, more than the %zu allowed", path, (long long)size,
                        max_bytes);
-    size_t size = (size_t)st.st_size;
-    char *buffer = malloc(size + 1);
-    if (!buffer) return err_set(e, "%s: no memory for its %zu bytes", path, size);
-    size_t n = fread(buffer, 1, size, f);
-    if (n != size) {
+    char *buffer = malloc((size_t)size + 1);
+    if (!buffer) return err_set(e, "%s: no memory for its %lld bytes", path, (long long)size);
+    size_t n = fread(buffer, 1, (size_t)size, f);
+    if (n != (size_t)size) {
         free(buffer);
         return err_set(e, "%s: could not be read to the end: %s", path,
                        ferror(f) ? strerror(errno) : "it became shorter");
@@ -40,9 +36,12 @@ static int read_stream(FILE *f, const char *path, size_t max_bytes, char **text,
 
 int file_read(const char *path, size_t max_bytes, char **text, size_t *n_bytes, struct err *e)
 {
-    FILE *f = fopen(path, "rbe");
-    if (!f) return err_set(e, "%s: %s", path, strerror(errno));
-    int rc = read_stream(f, path, max_bytes, text, n_bytes, e);
+    int64_t size = 0;
+    int fd = file_open(path, &size, e);
+    TRY(fd);
+    FILE *f = fdopen(fd, "rb");
+    ENSURE(f);
+    int rc = read_stream(f, path, size, max_bytes, text, n_bytes, e);
     fclose(f);
     return rc;
 }
@@ -84,8 +83,8 @@ int job_text_entries(struct entries *es, const char *text, size_t n_bytes, const
 int job_read_entries(struct entries *es, const char *file, const char *const *overrides,
                      int n_overrides, struct err *e)
 {
-    char *text;
-    size_t n_bytes;
+    char *text = NULL;
+    size_t n_bytes = 0;
     TRY(file_read(file, MAX_JOB_BYTES, &text, &n_bytes, e));
     int rc = job_text_entries(es, text, n_bytes, file, overrides, n_overrides, e);
     free(text);

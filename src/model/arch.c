@@ -131,6 +131,18 @@ static int refuse_if_present(const struct config *c, const char *key, const char
     return v && !json_is_null(v) ? refuse(c, key, why, e) : 0;
 }
 
+/* A checkpoint that brings Python code (trust_remote_code): it is never run.  For these reward
+ * models it is the only code there is, and what it computes is built in; elsewhere it may make
+ * another model of a known name. */
+static int refuse_code(const struct arch *a, const struct config *c, struct err *e)
+{
+    if (a->head == HEAD_GATED || a->head == HEAD_TWO_LAYER || a->head == HEAD_EURUS) return 0;
+    return refuse_if_present(c, "auto_map",
+                             "the checkpoint's own code is never run; if it computes what the "
+                             "architecture's name says, remove the key",
+                             e);
+}
+
 static int refuse_unsupported(const struct config *c, struct err *e)
 {
     static const char *const present[][2] = {
@@ -408,6 +420,7 @@ static int read_config(struct arch *a, const struct config *c, struct err *e)
 {
     if (!json_is_object(c->root)) return err_set(e, "%s: not a JSON object", c->file);
     TRY(read_architecture(a, c, e));
+    TRY(refuse_code(a, c, e));
     TRY(refuse_unsupported(c, e));
     TRY(read_sizes(a, c, e));
     TRY(read_activation(a, c, e));

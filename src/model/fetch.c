@@ -156,8 +156,9 @@ static int64_t first_bad(const void *p, enum dtype type, int64_t n)
 
 /* ---- blocks ---- */
 
-int64_t fetch_rows(int64_t n_cols)
+int64_t fetch_rows(const struct fetch *f, int64_t n_cols)
 {
+    if (f->problem) return INT64_MAX;
     int64_t rows = (int64_t)FETCH_BLOCK_BYTES / (4 * n_cols);
     return rows < 1 ? 1 : rows;
 }

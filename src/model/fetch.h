@@ -49,8 +49,9 @@ int fetch_open(struct fetch *f, const char *folder, struct comm *source, char ha
 void fetch_open_random(struct fetch *f, uint64_t seed, float norm_offset);
 void fetch_close(struct fetch *f);
 
-/* Rows that a block of this many columns may have. */
-int64_t fetch_rows(int64_t n_cols);
+/* Rows that a block of this many columns may have: all where the headers alone are looked at, as a
+ * config.json may ask for more blocks than can be counted. */
+int64_t fetch_rows(const struct fetch *f, int64_t n_cols);
 
 /* Rows [row, row + n_rows), columns [col, col + n_cols) of the tensor into f->block, as stored:
  * *from.  The tensor's shape is checked; numbers that are not finite are refused. */

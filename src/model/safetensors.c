@@ -68,6 +68,12 @@ static int build_table(struct safetensors *s, struct err *e)
 
 /* ---- the folder ---- */
 
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
 static int add_file(struct safetensors *s, const char *path, struct err *e)
 {
     s->files = mem_realloc(s->files, (size_t)s->n_files + 1, sizeof *s->files);
@@ -97,6 +103,9 @@ static int open_indexed(struct safetensors *s, const char *folder, const char *i
             return err_set(e,
                            "%s: tensor '%s' is in '%.80s', not the name of a file of this folder",
                            index, tensor, file ? file : "?");
+        if (!ends_with(file, ".safetensors"))
+            return err_set(e, "%s: tensor '%s' is in '%.80s', which is no *.safetensors file",
+                           index, tensor, file);
         if (find_file(s, folder, file) >= 0) continue;
         char *path = mem_printf("%s/%s", folder, file);
         int rc =
@@ -130,12 +139,6 @@ static int open_index(struct safetensors *s, const char *folder, const char *ind
         rc = err_set(e, "%s: key 'weight_map' must map tensor names to files", index);
     json_decref(root);
     return rc;
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
 }
 
 /* The folder has no safetensors: say what it has. */

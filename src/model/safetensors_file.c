@@ -1,5 +1,6 @@
 #include "model/safetensors_file.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -7,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LENGTH_BYTES    8
@@ -187,13 +187,9 @@ done:
 int st_file_open(struct st_file *f, const char *path, int number, struct st_tensors *all,
                  struct err *e)
 {
-    struct stat st;
     f->path = mem_strdup(path);
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (f->fd < 0) return err_set(e, "%s: cannot be opened: %s", path, strerror(errno));
-    if (fstat(f->fd, &st) < 0) return err_set(e, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return err_set(e, "%s: not a regular file", path);
-    f->size = st.st_size;
+    f->fd = file_open(path, &f->size, e);
+    TRY(f->fd);
     posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: its failure changes nothing */
     return parse_header(f, number, all, e);
 }

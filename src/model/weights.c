@@ -103,7 +103,7 @@ static void end_matrix(struct loader *ld, struct weight *m)
 static int add_slice(struct loader *ld, struct weight *m, const struct tensor_want *t, int64_t row,
                      int64_t n_rows, int64_t col, int64_t n_cols, struct err *e)
 {
-    int64_t per = fetch_rows(n_cols);
+    int64_t per = fetch_rows(&ld->from, n_cols);
     for (int64_t r = 0; r < n_rows; r += per) {
         int64_t n = n_rows - r < per ? n_rows - r : per;
         enum dtype from;
@@ -126,7 +126,7 @@ static int load_slice(struct loader *ld, struct weight **m, const struct tensor_
 static int load_host(struct loader *ld, const struct tensor_want *t, float *out, struct err *e)
 {
     int64_t rows = t->n_dims == 2 ? t->shape[0] : 1, cols = t->shape[t->n_dims - 1],
-            per = fetch_rows(cols);
+            per = fetch_rows(&ld->from, cols);
     for (int64_t r = 0; r < rows; r += per) {
         int64_t n = rows - r < per ? rows - r : per;
         enum dtype from;
@@ -256,7 +256,7 @@ static void put_embedding(struct loader *ld, int64_t row, int64_t n_rows, enum d
 /* Rows of the last share beyond the vocabulary are zeros. */
 static void pad_vocabulary(struct loader *ld)
 {
-    int64_t n = ld->s->V_local - ld->s->V_rows, per = fetch_rows(ld->a->D);
+    int64_t n = ld->s->V_local - ld->s->V_rows, per = fetch_rows(&ld->from, ld->a->D);
     for (int64_t r = 0; r < n; r += per) {
         int64_t rows = n - r < per ? n - r : per;
         if (!healthy(ld)) return;
@@ -278,7 +278,7 @@ static int load_vocabulary(struct loader *ld, struct err *e)
         w->embedding = take(ld, "the embedding",
                             (size_t)(s->V_rows * a->D) * dtype_bytes(dtype_beside(ld->b->dtype)));
     if (head) w->lm_head = begin_matrix(ld, false, s->V_local, a->D);
-    int64_t per = fetch_rows(a->D);
+    int64_t per = fetch_rows(&ld->from, a->D);
     for (int64_t r = 0; r < s->V_rows; r += per) {
         int64_t n = s->V_rows - r < per ? s->V_rows - r : per;
         enum dtype from;
@@ -300,7 +300,13 @@ static int load_head(struct loader *ld, float **out, enum init init, int64_t row
                      const char *name, struct err *e)
 {
     struct tensor_want t = want(false, init, rows, cols, "%s", name);
-    *out = mem_calloc((size_t)(rows ? rows : 1) * (size_t)cols, sizeof **out);
+    size_t n = (size_t)(rows ? rows : 1) * (size_t)cols;
+    if (!ld->from.problem && !(*out = calloc(n, sizeof **out))) {
+        struct err mine;
+        err_set(&mine, "no memory for the %zu numbers of the reward head's %s", n, name);
+        fetch_fail(&ld->from, &mine);
+    }
+    TRY(fetch_agree(&ld->from, e));
     return load_host(ld, &t, *out, e);
 }
 
@@ -412,6 +418,31 @@ static int finish(struct loader *ld, int rc)
     return rc;
 }
 
+static void keep_first(void *arg, const struct err *e)
+{
+    struct err *first = arg;
+    if (!first->text[0]) *first = *e;
+}
+
+/* Every tensor by its header, on the rank that reads: what config.json asks for costs no memory
+ * until the files have it. */
+static int check_headers(struct loader *ld, struct err *e)
+{
+    struct err first = {0};
+    if (ld->from.files) {
+        struct weights none = {0};
+        struct loader headers = {.from = ld->from, .w = &none, .a = ld->a, .s = ld->s};
+        headers.from.source = NULL;
+        headers.from.problem = keep_first;
+        headers.from.problem_arg = &first;
+        if (load_all(&headers, e) < 0) keep_first(&first, e);
+        free(none.layers);
+        close_head(&none.head, ld->a);
+    }
+    if (first.text[0]) fetch_fail(&ld->from, &first);
+    return fetch_agree(&ld->from, e);
+}
+
 int weights_open(struct weights *w, struct backend *b, const struct arch *a, const struct shard *s,
                  const char *folder, struct comm *source, struct err *e)
 {
@@ -419,7 +450,8 @@ int weights_open(struct weights *w, struct backend *b, const struct arch *a, con
     memset(w, 0, sizeof *w);
     w->backend = b;
     TRY(fetch_open(&ld.from, folder, source, w->hash, e));
-    return finish(&ld, load_all(&ld, e));
+    int rc = check_headers(&ld, e);
+    return finish(&ld, rc < 0 ? rc : load_all(&ld, e));
 }
 
 int weights_check(const struct arch *a, const char *folder,

@@ -74,8 +74,8 @@ static int read_candidates(struct recording *r, int64_t row, struct recorded_pro
     struct candidate_row *rows = NULL;
     int64_t n = 0, seen = 0;
     TRY(trace_read_candidates(r->result.file, row, &rows, &n, e));
-    p->candidates = mem_calloc((size_t)p->row->n, sizeof *p->candidates);
-    for (int64_t i = 0; i < n; i++) {
+    if (n == p->row->n) p->candidates = mem_calloc((size_t)n, sizeof *p->candidates);
+    for (int64_t i = 0; i < n && p->candidates; i++) {
         const struct candidate_row *c = &rows[i];
         bool complete = c->status == CANDIDATE_FINISHED || c->status == CANDIDATE_TRUNCATED;
         if (c->candidate < 0 || c->candidate >= p->row->n || !complete || c->n_tokens < 1) break;
@@ -86,7 +86,7 @@ static int read_candidates(struct recording *r, int64_t row, struct recorded_pro
                                           .is_finished = c->status == CANDIDATE_FINISHED};
     }
     free(rows);
-    if (seen != p->row->n)
+    if (!p->candidates || seen != n)
         return err_incomplete(r, p, "it does not hold every candidate once, complete", e);
     for (int64_t i = 0; i < p->row->n; i++) {
         p->candidates[i].partial = *n_partials;
@@ -101,9 +101,12 @@ static int read_partials(struct recording *r, int64_t row, struct recorded_promp
     struct partial_reward_row *rows = NULL;
     int64_t n = 0, seen = 0;
     TRY(trace_read_partial_rewards(r->result.file, row, &rows, &n, e));
-    bool *is_there = mem_calloc((size_t)n_partials, sizeof *is_there);
-    p->partials = mem_calloc((size_t)n_partials, sizeof *p->partials);
-    for (int64_t i = 0; i < n; i++) {
+    bool *is_there = NULL;
+    if (n == n_partials) { /* else memory for what is not there would be taken */
+        is_there = mem_calloc((size_t)n, sizeof *is_there);
+        p->partials = mem_calloc((size_t)n, sizeof *p->partials);
+    }
+    for (int64_t i = 0; i < n && is_there; i++) {
         const struct partial_reward_row *x = &rows[i];
         int64_t k = recording_length(r, x->n_tokens);
         if (k < 0 || r->lengths[k] != x->n_tokens || x->candidate < 0 ||
@@ -116,7 +119,7 @@ static int read_partials(struct recording *r, int64_t row, struct recorded_promp
     }
     free(is_there);
     free(rows);
-    if (seen == n_partials && n == n_partials) return 0;
+    if (p->partials && seen == n) return 0;
     return err_incomplete(r, p,
                           "its partial rewards are not those of its score_at: every live candidate "
                           "at every length, once",

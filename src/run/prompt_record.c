@@ -173,7 +173,8 @@ static void record_candidates(const struct prompt_state *st, const struct gather
         *out = candidate_row(st, row);
         out->tokens_offset = (int64_t)tokens.n;
         ARRAY_RESERVE(tokens, tokens.n + (size_t)row->n_tokens);
-        memcpy(tokens.items + tokens.n, g->tokens[i], (size_t)row->n_tokens * sizeof(int32_t));
+        if (row->n_tokens)
+            memcpy(tokens.items + tokens.n, g->tokens[i], (size_t)row->n_tokens * sizeof(int32_t));
         tokens.n += (size_t)row->n_tokens;
         add_text(st, row, g->tokens[i], out, &text);
     }

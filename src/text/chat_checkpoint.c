@@ -1,5 +1,6 @@
 #include "text/chat_checkpoint.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -13,11 +14,10 @@
 
 char *checkpoint_read_text(const char *path, struct err *e)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        err_set(e, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
+    int fd = file_open(path, NULL, e);
+    if (fd < 0) return NULL;
+    FILE *f = fdopen(fd, "rb");
+    ENSURE(f);
     char *text = mem_calloc(TEMPLATE_LIMIT_BYTES + 1, 1);
     size_t n = fread(text, 1, TEMPLATE_LIMIT_BYTES, f);
     const char *problem = NULL;

@@ -76,9 +76,10 @@ static int start_python(int fd, pid_t *pid)
     return rc;
 }
 
-/* Send all of text, then read to the end, before the deadline.  Returns -1 with *e. */
-static int converse(int fd, const char *text, int64_t deadline_ns, struct bytes *answer,
-                    struct err *e)
+/* Send all of text, then read to the end, before the deadline and at most `most` bytes.  Returns -1
+ * with *e. */
+static int converse(int fd, const char *text, int64_t deadline_ns, size_t most,
+                    struct bytes *answer, struct err *e)
 {
     size_t left = strlen(text);
     for (;;) {
@@ -103,11 +104,22 @@ static int converse(int fd, const char *text, int64_t deadline_ns, struct bytes 
         ARRAY_RESERVE(*answer, answer->n + 65536);
         ssize_t got = recv(fd, answer->items + answer->n, 65536, MSG_DONTWAIT);
         if (got > 0) answer->n += (size_t)got;
+        if (answer->n > most)
+            return err_set(
+                e, "the template prints more than %zu MiB; set template: to a family or raw",
+                most >> 20);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return 0;
     }
 }
 
-static int exchange(const char *text, double limit_s, struct bytes *answer, struct err *e)
+/* What n conversations may become, escaped as JSON: 64 KiB each beside what they say. */
+static size_t longest_answer(const char *text, size_t n)
+{
+    return ((size_t)16 << 20) + n * ((size_t)64 << 10) + 16 * strlen(text);
+}
+
+static int exchange(const char *text, double limit_s, size_t most, struct bytes *answer,
+                    struct err *e)
 {
     int fds[2];
     pid_t pid;
@@ -119,7 +131,7 @@ static int exchange(const char *text, double limit_s, struct bytes *answer, stru
         close(fds[0]);
         return err_set(e, "python3 does not start (%s): %s", strerror(rc), NEEDS_PYTHON);
     }
-    rc = converse(fds[0], text, clock_ns() + (int64_t)(limit_s * 1e9), answer, e);
+    rc = converse(fds[0], text, clock_ns() + (int64_t)(limit_s * 1e9), most, answer, e);
     close(fds[0]);
     if (rc < 0) kill(pid, SIGKILL);
     int status = 0;
@@ -164,7 +176,8 @@ int jinja_render(const struct jinja_job *job, const struct chat_request *r, size
     char *text = job_text(job, r, n, memory);
     if (!text) return err_set(e, "a message, the template or a special token is not valid UTF-8");
     struct bytes answer = {0};
-    int rc = exchange(text, job->limit_s > 0 ? job->limit_s : 20 + 0.02 * (double)n, &answer, e);
+    int rc = exchange(text, job->limit_s > 0 ? job->limit_s : 20 + 0.02 * (double)n,
+                      longest_answer(text, n), &answer, e);
     free(text);
     if (rc == 0) {
         json_t *root = json_loadb(answer.items, answer.n, JSON_DECODE_ANY, NULL);

@@ -40,11 +40,14 @@ static int fallback_byte(const char *s, size_t n)
     return high < 0 || low < 0 ? -1 : 16 * high + low;
 }
 
-static void replace_in(struct bytes *text, const struct replacement *r, struct bytes *spare)
+/* Stops where the text becomes longer than `most` bytes: what one step writes, the next may replace
+ * again. */
+static void replace_in(struct bytes *text, const struct replacement *r, size_t most,
+                       struct bytes *spare)
 {
     size_t n_from = strlen(r->from), n_to = strlen(r->to);
     spare->n = 0;
-    for (size_t i = 0; i < text->n;) {
+    for (size_t i = 0; i < text->n && spare->n <= most;) {
         bool is_hit = text->n - i >= n_from && memcmp(text->items + i, r->from, n_from) == 0;
         if (is_hit)
             bytes_append(spare, r->to, n_to);
@@ -56,35 +59,41 @@ static void replace_in(struct bytes *text, const struct replacement *r, struct b
 }
 
 /* Replace text by what the token `name` decodes to. */
-static void cook(const struct recipe *r, const char *name, size_t n, struct bytes *text,
-                 struct bytes *spare)
+static void cook(const struct recipe *r, const char *name, size_t n, size_t most,
+                 struct bytes *text, struct bytes *spare)
 {
     if (r->is_byte_level && bytelevel_read(name, n, text)) return;
     text->n = 0;
     bytes_append(text, name, n);
-    for (size_t i = 0; i < r->n; i++) replace_in(text, &r->items[i], spare);
+    for (size_t i = 0; i < r->n && text->n <= most; i++)
+        replace_in(text, &r->items[i], most, spare);
     int byte = r->has_fallback ? fallback_byte(text->items, text->n) : -1;
     if (byte < 0) return;
     text->items[0] = (char)byte;
     text->n = 1;
 }
 
-static void fill(struct decoder *d, const struct recipe *r, const struct vocab *names)
+/* All tokens together become at most 16 times as long as they are written. */
+static int fill(struct decoder *d, const struct recipe *r, const struct vocab *names,
+                const char *where, struct err *e)
 {
     struct bytes pool = {0}, text = {0}, spare = {0};
+    const size_t most = 16 * names->pool_n + 4096;
     d->start = mem_calloc((size_t)names->n_ids + 1, sizeof *d->start);
-    for (int32_t id = 0; id < names->n_ids; id++) {
+    for (int32_t id = 0; id < names->n_ids && pool.n <= most; id++) {
         size_t n = 0;
         const char *name = vocab_get(names, id, &n);
         d->start[id] = pool.n;
         if (!name) continue;
-        cook(r, name, n, &text, &spare);
+        cook(r, name, n, most, &text, &spare);
         bytes_append(&pool, text.items, text.n);
     }
     d->start[names->n_ids] = pool.n;
     d->pool = pool.items;
     free(text.items);
     free(spare.items);
+    if (pool.n <= most) return 0;
+    return err_set(e, "%s: decoder: it makes the tokens more than 16 times as long", where);
 }
 
 static int read_character(const char *text, const char *what, const char *where, char out[5],
@@ -170,7 +179,7 @@ int decoder_open(struct decoder *d, const json_t *json, const char *where,
     int rc = steps.n ? 0 : err_set(e, "%s: there is no decoder", where);
     for (size_t i = 0; i < steps.n && rc == 0; i++)
         rc = read_step(d, &recipe, &steps.items[i], steps.n, where, e);
-    if (rc == 0) fill(d, &recipe, names);
+    if (rc == 0) rc = fill(d, &recipe, names, where, e);
     free(recipe.items);
     free(steps.items);
     return rc;

@@ -126,11 +126,21 @@ static void compose(const char *text, size_t n, struct bytes *out)
     free(c.items);
 }
 
-static void replace(const struct normalizer_step *s, const char *text, size_t n, struct bytes *out)
+/* A step that replaces may be followed by others that replace what it wrote: a short file could ask
+ * for texts of any length. */
+static size_t longest(size_t n)
+{
+    return 16 * n + 4096;
+}
+
+/* Stops where out becomes longer than `most` bytes. */
+static void replace(const struct normalizer_step *s, const char *text, size_t n, size_t most,
+                    struct bytes *out)
 {
     const char *end = text + n;
     out->n = 0;
-    for (const char *hit; (hit = memmem(text, (size_t)(end - text), s->from, s->n_from));
+    for (const char *hit;
+         out->n <= most && (hit = memmem(text, (size_t)(end - text), s->from, s->n_from));
          text = hit + s->n_from) {
         bytes_append(out, text, (size_t)(hit - text));
         bytes_append(out, s->to, s->n_to);
@@ -139,9 +149,10 @@ static void replace(const struct normalizer_step *s, const char *text, size_t n,
 }
 
 const char *normalize(const struct normalizer *s, struct normalizer_scratch *w, const char *text,
-                      size_t *n, bool no_prefix)
+                      size_t *n, bool no_prefix, struct err *e)
 {
     struct bytes *out = &w->a, *spare = &w->b;
+    const size_t most = longest(*n);
     for (size_t i = 0; i < s->n && *n; i++) {
         const struct normalizer_step *step = &s->items[i];
         switch (step->kind) {
@@ -157,8 +168,12 @@ const char *normalize(const struct normalizer *s, struct normalizer_scratch *w, 
             break;
         case NORMALIZE_REPLACE:
             if (!memmem(text, *n, step->from, step->n_from)) continue;
-            replace(step, text, *n, out);
+            replace(step, text, *n, most, out);
             break;
+        }
+        if (out->n > most) {
+            err_set(e, "tokenizer: its normalizer makes a text more than 16 times as long");
+            return NULL;
         }
         text = out->items;
         *n = out->n;

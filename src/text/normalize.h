@@ -28,6 +28,6 @@ struct normalizer_scratch {
 void normalizer_scratch_free(struct normalizer_scratch *w);
 
 /* Normalise text[0..*n): returns the result, borrowed from text or from w, and its length in *n.
- * no_prefix leaves out what Prepend adds. */
+ * no_prefix leaves out what Prepend adds.  NULL with *e when the text grows without measure. */
 const char *normalize(const struct normalizer *s, struct normalizer_scratch *w, const char *text,
-                      size_t *n, bool no_prefix);
+                      size_t *n, bool no_prefix, struct err *e);

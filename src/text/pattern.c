@@ -48,7 +48,10 @@ static int translate(const char *regex, struct bytes *out)
 
 static pcre2_code *compile(const char *regex, bool is_literal, const char *where, struct err *e)
 {
-    const uint32_t options = PCRE2_UTF | (is_literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE);
+    /* Without \C a match cannot end inside a character. */
+    const uint32_t options =
+        PCRE2_UTF |
+        (is_literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     ENSURE(context);
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
@@ -118,5 +121,6 @@ int pattern_find(const struct pattern *p, struct pattern_search *s, const char *
     const size_t *ovector = pcre2_get_ovector_pointer(data);
     *start = ovector[0];
     *end = ovector[1];
-    return 1;
+    if (*start >= from && *end >= *start) return 1;
+    return err_set(e, "tokenizer pattern matches backwards at byte %zu", from);
 }

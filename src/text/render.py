@@ -5,8 +5,9 @@ conversations [{"messages": [{"role", "content"}], "add_generation_prompt": bool
 stdout, one JSON value: a list with a string, or {"error": text}, per conversation; or one {"error": text} for all.
 
 Templates come with checkpoints and are not trusted: they run in Jinja2's sandbox, within the memory limit and, because
-the parent ends this process at its deadline, within a time limit.  The surroundings are those of transformers'
-apply_chat_template.
+the parent ends this process at its deadline, within a time limit.  In case the sandbox has a hole, a process that runs
+one has given up opening files, connecting to anything and writing to files (lock_up).  The surroundings are those of
+transformers' apply_chat_template.
 """
 
 import sys
@@ -76,6 +77,8 @@ def render_all(job):
         env = environment(job["now"])
     except ImportError:
         return {"error": "no-jinja2"}
+    warm_up(env)
+    lock_up(job["memory"])
     try:
         template = env.from_string(job["template"])
     except Exception as e:
@@ -83,9 +86,25 @@ def render_all(job):
     return [render_one(template, c, job["tokens"]) for c in job["conversations"]]
 
 
+def warm_up(env):
+    """Jinja2 and Python import some modules when they are first used: after lock_up they could not."""
+    uses = "{% macro m(x) %}{{ x | tojson }}{{ x | pprint }}{% endmacro %}{{ m('\\u00e9\\n') }}{{ strftime_now('%d %b') }}"
+    for text in (uses, "{% if %}", "{{ nothing.here }}", "{{ raise_exception('') }}"):
+        try:
+            env.from_string(text).render()
+        except Exception:
+            pass  # as meant: what an error needs is there, too
+
+
+def lock_up(memory):
+    """From here on: no more memory than this, and no new file, socket or process (root keeps the last)."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    for limit, value in ((resource.RLIMIT_NOFILE, 3), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NPROC, 0)):
+        resource.setrlimit(limit, (value, value))
+
+
 def main():
     job = json.load(sys.stdin.buffer)
-    resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
     try:
         text = json.dumps(render_all(job))
     except MemoryError:

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Published files have up to six. */
+enum { MAX_STEPS = 64 };
+
 int steps_unroll(const json_t *root, const char *list_key, const char *where, struct steps *out,
                  struct err *e)
 {
@@ -19,6 +22,8 @@ int steps_unroll(const json_t *root, const char *list_key, const char *where, st
     while (rc == 0 && todo.n) {
         struct step step = {.json = todo.items[--todo.n]};
         rc = json_get_str(step.json, where, "type", &step.type, e);
+        if (rc == 0 && out->n == MAX_STEPS)
+            rc = err_set(e, "%s: more than %d steps in a Sequence", where, MAX_STEPS);
         if (rc < 0 || strcmp(step.type, "Sequence") != 0) {
             ARRAY_PUSH(*out, step);
             continue;

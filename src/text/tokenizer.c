@@ -55,7 +55,8 @@ static int encode_between(struct encoding *c, const char *text, size_t n, bool i
                           struct err *e)
 {
     bool no_prefix = is_start && (c->flags & TOKENIZE_PIECE);
-    text = normalize(&c->t->normalizer, &c->normalizer, text, &n, no_prefix);
+    text = normalize(&c->t->normalizer, &c->normalizer, text, &n, no_prefix, e);
+    if (!text) return -1;
     struct added_cut cut = {.text = text, .n = n, .skips_special = c->flags & TOKENIZE_NO_SPECIAL};
     for (struct added_part part; added_next(&c->t->added_normalized, &cut, &part);) {
         if (part.id >= 0)

@@ -98,13 +98,14 @@ static int add_token(struct tokenizer *t, const json_t *json, const char *where,
 
     struct normalizer_scratch w = {0};
     token.n = strlen(content);
-    if (is_normalized) content = normalize(&t->normalizer, &w, content, &token.n, false);
-    token.content = mem_strndup(content, token.n);
+    if (is_normalized) content = normalize(&t->normalizer, &w, content, &token.n, false, e);
+    if (content) token.content = mem_strndup(content, token.n);
+    normalizer_scratch_free(&w);
+    if (!content) return -1;
     if (is_normalized)
         ARRAY_PUSH(t->added_normalized, token);
     else
         ARRAY_PUSH(t->added_raw, token);
-    normalizer_scratch_free(&w);
     return 0;
 }
 

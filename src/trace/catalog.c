@@ -10,6 +10,7 @@
 static void *load(struct store *s, int dataset, struct err *e)
 {
     int64_t n = s->rows[dataset];
+    if (store_check_room(s, dataset, n, e) < 0) return NULL;
     void *rows = calloc((size_t)n + 1, types_row_bytes(dataset));
     if (!rows) {
         err_set(e, "%s: %lld rows of %s do not fit into memory", s->path, (long long)n,
@@ -19,6 +20,19 @@ static void *load(struct store *s, int dataset, struct err *e)
     if (store_read(s, dataset, 0, n, rows, e) == 0) return rows;
     free(rows);
     return NULL;
+}
+
+static int check_texts(const struct store *s, int dataset, const void *rows, int64_t n,
+                       struct err *e)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const char *row = (const char *)rows + (size_t)i * types_row_bytes(dataset);
+        const char *field = types_endless_text(dataset, row);
+        if (field)
+            return err_set(e, "%s: row %lld of %s: its %s has no end (damaged file)", s->path,
+                           (long long)i, types_name(dataset), field);
+    }
+    return 0;
 }
 
 /* Every prompt's rows follow those of the prompt before it. */
@@ -59,6 +73,8 @@ int catalog_load(struct catalog *c, struct store *s, struct err *e)
                 s->path, (long long)c->n_prompts, (long long)n);
         goto fail;
     }
+    TRY_GOTO(check_texts(s, D_RUNS, c->runs, c->n_runs, e), fail);
+    TRY_GOTO(check_texts(s, D_PROMPTS, c->prompts, c->n_prompts, e), fail);
     TRY_GOTO(check_ranges(c, s, e), fail);
     return 0;
 fail:

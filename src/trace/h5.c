@@ -13,8 +13,8 @@ enum {
     PAGE_BYTES = 4096,
     /* A reader tries a block whose checksum fails again, as it may just be being written, and waits
      * 1 ns, 2 ns, 4 ns, ... The library's 100 attempts would wait for ever on a damaged file; these
-     * wait a second. */
-    READ_ATTEMPTS = 30
+     * wait a quarter of a second, for what a writer does in far less than a millisecond. */
+    READ_ATTEMPTS = 28
 };
 
 void h5_setup(void)

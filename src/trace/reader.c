@@ -58,7 +58,7 @@ const struct prompt_row *trace_prompts(const struct trace_reader *r)
 }
 int64_t trace_n_rows(const struct trace_reader *r, enum trace_table table)
 {
-    return r->store->rows[table];
+    return store_room(r->store, table);
 }
 
 /* All rows of one prompt in one table. */
@@ -69,6 +69,7 @@ static int read_rows(struct trace_reader *r, int64_t prompt, enum trace_table ta
     const struct prompt_row *p = &r->catalog.prompts[prompt];
     *out = NULL;
     *n = 0;
+    TRY(store_check_room(r->store, table, p->count[table], e));
     void *rows = calloc((size_t)p->count[table] + 1, types_row_bytes(table));
     if (!rows)
         return err_set(e, "%s: %lld rows of %s do not fit into memory", r->store->path,

@@ -17,7 +17,8 @@ void trace_reader_close(struct trace_reader *r);
 /* Attribute as text (owned by the reader), NULL when absent. */
 const char *trace_reader_attr(const struct trace_reader *r, const char *name);
 
-/* Rows in one table, orphans of an interrupted commit included. */
+/* Rows in one table, orphans of an interrupted commit included, as far as the file has room for
+ * them. */
 int64_t trace_n_rows(const struct trace_reader *r, enum trace_table table);
 
 int64_t trace_n_runs(const struct trace_reader *r);

@@ -1,13 +1,18 @@
 #include "trace/store.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { MAX_COMPRESSION = 1032 }; /* of gzip, for a file that went through h5repack */
 
 static struct store *new_store(const char *path, bool is_writing)
 {
@@ -72,6 +77,22 @@ fail:
     return NULL;
 }
 
+/* A dataset of ours lies in chunks of this very file, not in another one that it names (external
+ * storage, virtual datasets, links). */
+static int check_place(struct store *s, int dataset, struct err *e)
+{
+    hid_t data = s->data[dataset], create = H5Dget_create_plist(data);
+    bool in_chunks = create >= 0 && H5Pget_layout(create) == H5D_CHUNKED;
+    s->is_filtered[dataset] = in_chunks && H5Pget_nfilters(create) > 0;
+    if (create >= 0) H5Pclose(create);
+    char file[PATH_MAX] = "", own[PATH_MAX] = "";
+    bool is_here = H5Fget_name(data, file, sizeof file) > 0 &&
+                   H5Fget_name(s->file, own, sizeof own) > 0 && strcmp(file, own) == 0;
+    if (in_chunks && is_here) return 0;
+    return err_set(e, "%s: dataset %s does not lie in this file, in chunks: not made by specrej",
+                   s->path, types_name(dataset));
+}
+
 static int open_dataset(struct store *s, int dataset, struct err *e)
 {
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), H5P_DEFAULT);
@@ -89,7 +110,7 @@ static int open_dataset(struct store *s, int dataset, struct err *e)
         return h5_err(e, "%s: dataset %s does not have the rows of format version %d", s->path,
                       types_name(dataset), TRACE_FORMAT_VERSION);
     s->rows[dataset] = n;
-    return 0;
+    return check_place(s, dataset, e);
 }
 
 static hid_t open_file(const char *path, unsigned flags, struct err *e)
@@ -125,6 +146,9 @@ bool store_was_closed(const char *path)
 
 struct store *store_open(const char *path, enum store_mode mode, struct err *e)
 {
+    int fd = file_open(path, NULL, e); /* HDF5 would wait for a pipe's other end */
+    if (fd < 0) return NULL;
+    close(fd);
     h5_setup();
     struct store *s = new_store(path, mode == STORE_APPEND);
     /* SWMR reading also opens a closed file; a plain open is for files of others, which may be
@@ -184,6 +208,22 @@ int store_append(struct store *s, int dataset, const void *rows, int64_t n, stru
     TRY(transfer(s, TRANSFER_WRITE, dataset, first, n, (void *)(uintptr_t)rows, e));
     s->rows[dataset] = first + n;
     return 0;
+}
+
+int64_t store_room(const struct store *s, int dataset)
+{
+    struct stat st;
+    if (fstat(h5_descriptor(s->file), &st) < 0) return 0;
+    uint64_t bytes = (uint64_t)st.st_size * (s->is_filtered[dataset] ? MAX_COMPRESSION : 1);
+    int64_t most = (int64_t)(bytes / types_row_bytes(dataset));
+    return s->rows[dataset] < most ? s->rows[dataset] : most;
+}
+
+int store_check_room(const struct store *s, int dataset, int64_t n, struct err *e)
+{
+    if (n <= store_room(s, dataset)) return 0;
+    return err_set(e, "%s: it has no room for %lld rows of %s (damaged file)", s->path,
+                   (long long)n, types_name(dataset));
 }
 
 int store_read(struct store *s, int dataset, int64_t first, int64_t n, void *out, struct err *e)

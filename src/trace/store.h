@@ -15,7 +15,8 @@ struct store {
     hid_t file;
     hid_t data[TRACE_DATASETS]; /* open datasets */
     hid_t type[TRACE_DATASETS];
-    int64_t rows[TRACE_DATASETS]; /* as of opening, plus what was appended since */
+    bool is_filtered[TRACE_DATASETS]; /* compressed, by another program */
+    int64_t rows[TRACE_DATASETS];     /* as of opening, plus what was appended since */
 };
 
 enum store_mode { STORE_READ, STORE_APPEND };
@@ -31,6 +32,12 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *e);
 bool store_was_closed(const char *path);
 
 int store_append(struct store *s, int dataset, const void *rows, int64_t n, struct err *e);
+/* How many of its rows the file can hold.  The number of rows is a number in the file that costs
+ * nothing to write (a full disk leaves one that is too high); without a filter every row takes its
+ * bytes. */
+int64_t store_room(const struct store *s, int dataset);
+/* Before memory is taken for n rows: -1 with *e when the file cannot hold them. */
+int store_check_room(const struct store *s, int dataset, int64_t n, struct err *e);
 int store_read(struct store *s, int dataset, int64_t first, int64_t n, void *out, struct err *e);
 int store_rewrite(struct store *s, int dataset, int64_t row, const void *bytes, struct err *e);
 

@@ -238,3 +238,14 @@ void types_tidy(int dataset, void *row)
         memset(text + n, 0, f->bytes - n);
     }
 }
+
+const char *types_endless_text(int dataset, const void *row)
+{
+    const struct dataset_type *d = of(dataset);
+    for (size_t i = 0; i < d->n_fields; i++) {
+        const struct field *f = &d->fields[i];
+        if (f->kind == KIND_TEXT && !memchr((const char *)row + f->offset, 0, f->bytes))
+            return f->name;
+    }
+    return NULL;
+}

@@ -16,5 +16,9 @@ hsize_t types_chunk_rows(int dataset);
 /* Element type, for memory and file alike.  Caller H5Tclose()s. */
 hid_t types_create(int dataset);
 
+/* Name of the first text of a row that has no NUL, which no writer of ours makes; NULL: all have.
+ */
+const char *types_endless_text(int dataset, const void *row);
+
 /* Zero what follows the NUL of every string field, so that equal rows have equal bytes. */
 void types_tidy(int dataset, void *row);

@@ -170,51 +170,80 @@ void result_rows_write(struct result_rows *r, const char *path)
 
 /* ---- readers ---- */
 
-static void verify(const char *path)
+static int verify(const char *path, struct err *e)
 {
-    struct err e = {0};
-    struct trace_reader *r = trace_reader_open(path, &e);
-    fuzz_check(r ? 0 : -1, &e);
-    for (int64_t i = 0; r && i < trace_n_prompts(r) && i < ROWS_PROMPTS; i++) {
-        e = (struct err){0};
-        fuzz_check(trace_reader_verify(r, i, &e), &e);
-    }
+    struct trace_reader *r = trace_reader_open(path, e);
+    int rc = r ? 0 : -1;
+    for (int64_t i = 0; rc == 0 && i < trace_n_prompts(r); i++) rc = trace_reader_verify(r, i, e);
     trace_reader_close(r);
+    return rc;
 }
 
-static void show(const char *path)
+static int show(const char *path, struct err *e)
 {
-    for (int i = 0; i < 4; i++) {
-        struct inspect_options o = {.json = i & 1, .prompt = i & 2 ? 1 : -1};
-        struct err e = {0};
-        fuzz_check(inspect(path, &o, fuzz_null(), &e), &e);
-    }
-    static const struct export_options exports[] = {
-        {"jsonl", "all", NULL}, {"csv", "best", NULL}, {"jsonl", "pairs", NULL}};
-    for (size_t i = 0; i < sizeof exports / sizeof *exports; i++) {
-        struct err e = {0};
-        fuzz_check(export_file(path, &exports[i], fuzz_null(), &e), &e);
-    }
-    struct err e = {0};
-    fuzz_check(timeline_file(path, &(struct timeline_options){.prompt = -1}, fuzz_null(), &e), &e);
+    return inspect(path, &(struct inspect_options){.prompt = -1}, fuzz_null(), e);
 }
 
-static void compare(const char *path)
+static int show_json(const char *path, struct err *e)
+{
+    return inspect(path, &(struct inspect_options){.prompt = -1, .json = true}, fuzz_null(), e);
+}
+
+static int show_prompt(const char *path, struct err *e)
+{
+    return inspect(path, &(struct inspect_options){.prompt = 1}, fuzz_null(), e);
+}
+
+static int show_prompt_json(const char *path, struct err *e)
+{
+    return inspect(path, &(struct inspect_options){.prompt = 1, .json = true}, fuzz_null(), e);
+}
+
+static int export_all(const char *path, struct err *e)
+{
+    return export_file(path, &(struct export_options){.pick = "all"}, fuzz_null(), e);
+}
+
+static int export_pairs(const char *path, struct err *e)
+{
+    return export_file(path, &(struct export_options){.pick = "pairs"}, fuzz_null(), e);
+}
+
+static int export_csv(const char *path, struct err *e)
+{
+    return export_file(path, &(struct export_options){.format = "csv"}, fuzz_null(), e);
+}
+
+static int timeline(const char *path, struct err *e)
+{
+    return timeline_file(path, &(struct timeline_options){.prompt = -1}, fuzz_null(), e);
+}
+
+static int compare(const char *path, struct err *e)
+{
+    return report(&path, 1, &(struct report_options){0}, fuzz_null(), e);
+}
+
+static int replay_recorded(const char *path, struct err *e)
 {
     static const char *const set[] = {"sweep.alpha=[0.25, 0.75]", "rounds=every 16"};
-    struct err e = {0};
-    fuzz_check(report(&path, 1, &(struct report_options){0}, fuzz_null(), &e), &e);
     struct replay_options o = {.grid = {.set = set, .n_set = 2, .nearest = true}};
-    e = (struct err){0};
-    fuzz_check(replay_file(path, &o, fuzz_null(), &e), &e);
-    o = (struct replay_options){.form = REPLAY_JSON};
-    e = (struct err){0};
-    fuzz_check(replay_file(path, &o, fuzz_null(), &e), &e);
+    return replay_file(path, &o, fuzz_null(), e);
 }
 
-void result_read_all(const char *path)
+static int replay_memory(const char *path, struct err *e)
 {
-    verify(path);
-    show(path);
-    compare(path);
+    static const char *const set[] = {"budget_tokens=160", "min_round_tokens=1"};
+    struct replay_options o = {.grid = {.set = set, .n_set = 2, .nearest = true},
+                               .form = REPLAY_JSON};
+    return replay_file(path, &o, fuzz_null(), e);
+}
+
+void result_read(const char *path, unsigned which)
+{
+    static int (*const readers[])(const char *path, struct err *e) = {
+        verify,       show,       show_json, show_prompt, show_prompt_json, export_all,
+        export_pairs, export_csv, timeline,  compare,     replay_recorded,  replay_memory};
+    struct err e = {0};
+    fuzz_check(readers[which % (sizeof readers / sizeof *readers)](path, &e), &e);
 }

@@ -17,6 +17,6 @@ void result_rows_make(struct result_rows *r);
 void result_rows_free(struct result_rows *r);
 /* Write all as a result file; rows of /prompts get the check that belongs to them. */
 void result_rows_write(struct result_rows *r, const char *path);
-/* Everything that reads a result file: reader, verification, inspect, export, timeline, report,
- * replay. */
-void result_read_all(const char *path);
+/* One of the readers of result files, `which` modulo their number: reader and verification,
+ * inspect, export, timeline, report, replay. */
+void result_read(const char *path, unsigned which);

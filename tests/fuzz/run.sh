@@ -37,7 +37,7 @@ fuzz() {
         -malloc_limit_mb=512 -print_final_stats=1 -artifact_prefix="$found/" "${options[@]}" \
         "$corpus" "$source/corpus/$name" "$source/crashes/$name" >"$log" 2>&1; } 2>&1) || status=$?
     rmdir --ignore-fail-on-non-empty "$source/crashes/$name"
-    covered=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
+    covered=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1) || covered= # nothing when a seed fails
     printf '| %s | %s | %.0f s | %s | %s |\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
         "$(awk '{ print $1 + $2 }' <<<"$cpu")" "${covered#cov: }" "$([ $status = 0 ] && echo none || grep -m 1 -E '^SUMMARY|^ALARM|ERROR: ' "$log")"
     return $status

@@ -31,6 +31,17 @@ static void err_text(void **state)
 }
 
 /* Too long a text is cut at the end, never written beyond. */
+/* A name out of somebody's file is neither a line of its own nor a command to the terminal. */
+static void err_text_has_no_control_characters(void **state)
+{
+    (void)state;
+    struct err e;
+    err_set(&e, "tensor '%s'", "a\nb\x1b[31m\x7f\t");
+    assert_string_equal(e.text, "tensor 'a b?[31m? '");
+    err_context(&e, "%s: ", "file\r");
+    assert_string_equal(e.text, "file : tensor 'a b?[31m? '");
+}
+
 static void err_text_is_bounded(void **state)
 {
     (void)state;
@@ -369,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_text),
         cmocka_unit_test(err_text_is_bounded),
+        cmocka_unit_test(err_text_has_no_control_characters),
         cmocka_unit_test(try_leaves_at_the_failure),
         cmocka_unit_test(broken_promises_end_the_job),
         cmocka_unit_test(messages_by_level_and_rank),

@@ -491,6 +491,8 @@ static void jinja_refusals(void **state)
     check_template("{{ 'x' * 4000000000 }}", NULL, "memory");
     check_template("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
                    NULL, "takes too long");
+    check_template("{% for i in range(500) %}{{ 'x' * 60000 }}{% endfor %}", NULL,
+                   "prints more than 16 MiB");
     check_template("\xff", NULL, "not valid UTF-8");
 }
 

@@ -11,6 +11,8 @@
 #define BYTES_OF_TOKEN  4  /* a prompt's, where there is no tokenizer to ask */
 #define TEMPLATE_TOKENS 20 /* and those of its template */
 
+#define MAX_PROBLEMS 20 /* tensors of one checkpoint that are named */
+
 static const char again[] = "download the checkpoint again, or name another folder";
 
 struct listener {
@@ -21,8 +23,7 @@ struct listener {
 static void on_problem(void *arg, const struct err *e)
 {
     struct listener *l = arg;
-    notes_problem(l->notes, e, again);
-    l->n++;
+    if (l->n++ < MAX_PROBLEMS) notes_problem(l->notes, e, again);
 }
 
 static bool has_file(const char *folder, const char *name)
@@ -51,6 +52,11 @@ static void check_weights(struct plan_model *m, const struct model_ref *ref,
     }
     if (weights_check(&m->arch, m->folder, on_problem, &l, &found, &e) < 0)
         notes_problem(notes, &e, again);
+    if (l.n > MAX_PROBLEMS) {
+        err_set(&e, "%s: %zu more tensors are missing or do not fit", m->folder,
+                l.n - MAX_PROBLEMS);
+        notes_problem(notes, &e, again);
+    }
     m->n_tensors = found.n_tensors;
     m->bytes = (double)found.bytes;
 }
