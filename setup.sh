@@ -15,7 +15,7 @@ bash setup.sh --bundle DIR        save the libraries' packages as files in DIR (
 bash setup.sh --from DIR PREFIX   unpack such a DIR into PREFIX, without root or network; then
                                   `source PREFIX/env.sh` and configure, build and run as usual
 
---dev adds the tools of .ci/run: clang-format, valgrind, Slurm and Chromium.
+--dev adds the tools of .ci/run: clang-format, clang with its fuzzer, cppcheck, valgrind, Slurm and Chromium.
 A bundle holds libraries and headers; compiler, make, CMake (3.25 or later) and python3 are the target machine's own.
 TEXT
 }
@@ -71,6 +71,8 @@ find_missing() {
     wish "gnuplot (figures of specrej report)" gnuplot-nox command -v gnuplot
     if [ "$dev" = yes ]; then
         need "clang-format" clang-format command -v clang-format
+        need "clang 14 with libFuzzer and OpenMP" "clang-14 libclang-rt-14-dev libomp-14-dev" has_fuzzer
+        need "cppcheck" cppcheck command -v cppcheck
         need "valgrind" valgrind command -v valgrind
         need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
         wish "Chromium (looks at the page of specrej report)" chromium has_browser
@@ -101,6 +103,12 @@ has_cmake() {
 
 has_browser() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
+# The fuzzer's main is linked for a real program, and OpenMP found.
+has_fuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return 0 * (n && d[0]); }' |
+        clang-14 -x c -fsanitize=fuzzer,address -fopenmp -o /dev/null -
 }
 
 # Its daemons are in folders that are not in everybody's PATH.
