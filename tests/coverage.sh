@@ -2,7 +2,8 @@
 # Which lines of src/ the tests reach: builds with gcov in build-coverage, runs the tests and prints the share per module.
 #   bash tests/coverage.sh                        the labels unit, backend, golden and mpi
 #   bash tests/coverage.sh -L 'unit|e2e'          what is given goes to ctest
-# The CUDA backend is counted apart: it runs on the emulated GPU only (label gpu).  Exit status 1 below 85 %.
+# The CUDA backend counts only where it ran: on the emulated GPU (label gpu).  src/run and main.c are what the end-to-end
+# tests reach.  Exit status 1 below 85 %.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -52,7 +53,9 @@ for path, of in lines.items():
     reached[name] += sum(of.values())
 for name in sorted(modules):
     print(f"{name:16} {reached[name]:6} of {modules[name]:6} lines  {100 * reached[name] / modules[name]:5.1f} %")
-share = 100 * sum(reached.values()) / max(1, sum(modules.values()))
-print(f"{'src':16} {sum(reached.values()):6} of {sum(modules.values()):6} lines  {share:5.1f} %")
+counted = [name for name in modules if name != "backend/cuda" or reached[name]]
+n, of = sum(reached[name] for name in counted), sum(modules[name] for name in counted)
+share = 100 * n / max(1, of)
+print(f"{'src':16} {n:6} of {of:6} lines  {share:5.1f} %")
 sys.exit(share < 85)
 PY
