@@ -1,5 +1,6 @@
 #include "report/replay_points.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -7,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LAYOUT 1 /* of the member "report" */
 
@@ -137,12 +139,14 @@ void replay_points_write(const struct replay_grid *g, const struct source *sourc
 
 bool replay_points_is_file(const char *path)
 {
-    FILE *f = fopen(path, "rb");
-    int c = EOF;
-    if (f)
-        while ((c = fgetc(f)) == ' ' || c == '\t' || c == '\n' || c == '\r') continue;
-    if (f) fclose(f);
-    return c == '{';
+    struct err e;
+    char text[256];
+    int fd = file_open(path, NULL, &e);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0) close(fd);
+    for (ssize_t i = 0; i < n; i++)
+        if (!memchr(" \t\n\r", text[i], 4)) return text[i] == '{';
+    return false;
 }
 
 /* Where in the file we are. */
