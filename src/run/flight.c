@@ -86,7 +86,8 @@ static int64_t collect_parts(struct flight *f, int64_t *steps)
         st->step_rows = st->n_live;
         st->step_tokens = -st->engine.tokens_sampled;
         f->w->live_now += st->n_live;
-        f->parts[n++] = (struct decoding){.prompt = &st->engine, .live = st->live, .n = st->n_live};
+        f->parts[n] = (struct decoding){.prompt = &st->engine, .live = st->live, .n = st->n_live};
+        n++;
     }
     return n;
 }

@@ -97,7 +97,9 @@ static void evict_for_next_step(struct prompt_state *st)
             if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_LIVE)
                 need += engine_need(&st->sequences[i]);
         if (need <= room(st, 0)) return;
-        evict(st, find_victim(st));
+        struct sequence *victim = find_victim(st);
+        ENSURE(victim);
+        evict(st, victim);
     }
 }
 
