@@ -147,7 +147,10 @@ static json_t *missing_row(const struct comparison *c, const struct averages *p,
     json_t *o = json_object(), *columns = forms_point(c, &p->items[0]);
     const char *key;
     json_t *value;
-    json_object_foreach(columns, key, value) put(o, key, json_null());
+    json_object_foreach(columns, key, value)
+    {
+        put(o, key, json_null());
+    }
     json_decref(columns);
     put_what(o, &s);
     put_missing_seeds(o, c, p, &s);
