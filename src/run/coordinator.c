@@ -316,6 +316,18 @@ static void coordinator_free(struct coordinator *c)
     free(c->path);
 }
 
+/* What all ranks count their times from: the ranks of a node by its one clock, nodes from when they
+ * meet. */
+static double common_start_s(struct comm *world)
+{
+    struct comm *node = comm_split_node(world);
+    comm_barrier(world);
+    double start = clock_s();
+    comm_bcast(node, &start, sizeof start, 0);
+    comm_destroy(node);
+    return start;
+}
+
 int coordinator_run(const struct job *j, const struct run_options *o, struct comm *world,
                     struct loaded *kept, struct err *e)
 {
@@ -324,7 +336,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
                             .options = o,
                             .kept = kept,
                             .policy = policy_of_job(j),
-                            .start_s = clock_s()};
+                            .start_s = common_start_s(world)};
     bool first = comm_rank(world) == 0, complete = false;
     int status = EXIT_BAD_INPUT;
     watch_signals();
