@@ -296,12 +296,7 @@ int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
     *c = (struct comparison){0};
     struct source_list list = {0};
     int rc = 0;
-    for (int i = 0; i < n_paths && rc == 0; i++) {
-        size_t first = list.n;
-        rc = source_list_read(&list, paths[i], e);
-        for (size_t k = first; k < list.n && rc == 0; k++)
-            rc = check_same_job(&list.items[0], &list.items[k], e);
-    }
+    for (int i = 0; i < n_paths && rc == 0; i++) rc = source_list_read(&list, paths[i], e);
     if (rc == 0) return comparison_of(c, list.items, to_int((int64_t)list.n), reference_n, e);
     source_list_free(&list);
     return rc;
@@ -312,6 +307,7 @@ int comparison_of(struct comparison *c, struct source *sources, int n, int64_t r
 {
     *c = (struct comparison){.files = sources, .n_files = n};
     c->rows = mem_calloc((size_t)n, sizeof *c->rows);
+    for (int f = 1; f < n; f++) TRY(check_same_job(&c->files[0], &c->files[f], e));
     return compare(c, reference_n, e);
 }
 

@@ -59,8 +59,7 @@ struct comparison {
  * both cases. */
 int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
                     int64_t reference_n, struct err *e);
-/* The same of sources [n] that are made elsewhere, all of one job but for method, N and seed; takes
- * them over. */
+/* The same of sources [n] that were read or made elsewhere; takes them over. */
 int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
                   struct err *e);
 void comparison_free(struct comparison *c);

@@ -291,6 +291,17 @@ static void put_legend(FILE *f, const struct page *p)
 
 /* ---- the page ---- */
 
+void page_begin(FILE *f, const char *title)
+{
+    fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n"
+          "<meta charset=\"utf-8\"/>\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+          "<link rel=\"icon\" href=\"data:,\"/>\n",
+          f);
+    element(f, "title", "title", "%s", title);
+    fprintf(f, "\n<style>\n%s</style>\n</head>\n<body>\n", page_style);
+}
+
 static void put_head(FILE *f, const struct page *p)
 {
     static const char *const links[][2] = {{"points", "Points"}, {"figures", "Figures"},
@@ -298,13 +309,9 @@ static void put_head(FILE *f, const struct page *p)
                                            {"files", "Files"},   {"making", "How they were made"},
                                            {"job", "The job"},   {"legend", "Columns"}};
     const struct entry *name = entries_find(&p->c->files[0].keys, "name");
-    fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n"
-          "<meta charset=\"utf-8\"/>\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-          "<link rel=\"icon\" href=\"data:,\"/>\n",
-          f);
-    element(f, "title", "title", "%s: specrej report", name ? name->text : "Report");
-    fprintf(f, "\n<style>\n%s</style>\n</head>\n<body>\n", page_style);
+    char *title = mem_printf("%s: specrej report", name ? name->text : "Report");
+    page_begin(f, title);
+    free(title);
     fputs("<a class=\"skip\" href=\"#main\">Skip to the content</a>\n<header>\n", f);
     element(f, "h1", "h1", "%s: Best-of-N and Speculative Rejection", name ? name->text : "Report");
     fputs("\n<dl>\n", f);

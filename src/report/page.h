@@ -8,6 +8,8 @@
 #include "report/facts.h"
 #include "report/figures.h"
 
+#include <stdio.h>
+
 struct page {
     const struct comparison *c;
     const struct averages *a;
@@ -19,4 +21,6 @@ struct page {
 /* Into FOLDER/report.html.  -1 or OUTPUT_UNWRITTEN (output.h) with *e. */
 int page_write(const struct page *p, const char *folder, struct err *e);
 
+/* What every page begins with, up to <body>. */
+void page_begin(FILE *f, const char *title);
 extern const char page_style[]; /* its CSS */

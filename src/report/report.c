@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "report/cells.h"
 #include "report/forms.h"
+#include "report/index.h"
 #include "report/page.h"
 #include "report/print.h"
+#include "report/source_list.h"
 #include "report/table.h"
 #include "report/twins.h"
 #include "trace/place.h"
@@ -152,21 +154,6 @@ static void print_written(const struct figures *f, const char *folder, FILE *out
     }
 }
 
-static void print(const struct comparison *c, const struct averages *p, const struct figures *f,
-                  const struct report_options *o, FILE *out)
-{
-    if (!o->json) {
-        table_print(c, p, out);
-        if (o->folder) print_written(f, o->folder, out);
-        return;
-    }
-    json_t *j = report_json(c, p);
-    if (o->folder) put(j, "figures", figures_json(f));
-    json_dumpf(j, out, JSON_INDENT(2));
-    fputc('\n', out);
-    json_decref(j);
-}
-
 static int write_page(const struct comparison *c, const struct averages *p, const struct figures *f,
                       const struct report_options *o, struct err *e)
 {
@@ -189,20 +176,132 @@ static int write_all(const struct comparison *c, const struct averages *p, struc
     return rc == 0 ? write_page(c, p, f, o, e) : rc;
 }
 
+/* ---- groups ---- */
+
+/* The files of one dataset and one pair of models. */
+struct group {
+    struct source_list files; /* taken over by the comparison */
+    struct comparison c;
+    struct averages p;
+    struct figures f;
+    char *folder; /* owned; NULL: nothing is written */
+};
+struct groups {
+    struct group *items;
+    size_t n, cap;
+};
+
+static struct group *group_of(struct groups *g, const struct source *s)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (source_is_of_subject(&g->items[i].files.items[0], s)) return &g->items[i];
+    ARRAY_PUSH(*g, (struct group){0});
+    return &g->items[g->n - 1];
+}
+
+static int read_groups(struct groups *g, const char *const *paths, int n_paths, struct err *e)
+{
+    struct source_list list = {0};
+    int rc = 0;
+    for (int i = 0; i < n_paths && rc == 0; i++) rc = source_list_read(&list, paths[i], e);
+    if (rc < 0) {
+        source_list_free(&list);
+        return rc;
+    }
+    for (size_t i = 0; i < list.n; i++) {
+        struct source_list *files = &group_of(g, &list.items[i])->files;
+        ARRAY_PUSH(*files, list.items[i]);
+    }
+    free(list.items);
+    return 0;
+}
+
+/* Compared, and written into its folder. */
+static int report_group(struct group *g, const struct report_options *o, struct err *e)
+{
+    struct source *files = g->files.items;
+    int n = to_int((int64_t)g->files.n);
+    g->files = (struct source_list){0};
+    TRY(comparison_of(&g->c, files, n, o->reference_n, e));
+    averages_make(&g->p, &g->c);
+    struct report_options own = *o;
+    own.folder = g->folder;
+    return g->folder ? write_all(&g->c, &g->p, &g->f, &own, e) : 0;
+}
+
+static json_t *group_json(const struct group *g)
+{
+    json_t *j = report_json(&g->c, &g->p);
+    if (g->folder) put(j, "figures", figures_json(&g->f));
+    return j;
+}
+
+static void print_json(const struct groups *g, FILE *out)
+{
+    json_t *j;
+    if (g->n == 1) {
+        j = group_json(&g->items[0]);
+    } else {
+        json_t *list = json_array();
+        for (size_t i = 0; i < g->n; i++) json_array_append_new(list, group_json(&g->items[i]));
+        j = json_object();
+        put(j, "kind", json_string("reports"));
+        put(j, "groups", list);
+    }
+    json_dumpf(j, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(j);
+}
+
+static void print_tables(const struct groups *g, FILE *out)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        const struct group *x = &g->items[i];
+        if (g->n > 1)
+            fprintf(out, "%s== group %zu of %zu: files of one dataset and pair of models ==\n\n",
+                    i > 0 ? "\n" : "", i + 1, g->n);
+        table_print(&x->c, &x->p, out);
+        if (x->folder) print_written(&x->f, x->folder, out);
+    }
+}
+
+/* A folder for each of several groups, and a page that leads to theirs. */
+static int write_groups(struct groups *g, const struct report_options *o, struct err *e)
+{
+    struct index_entry *entries = mem_calloc(g->n, sizeof *entries);
+    int rc = 0;
+    for (size_t i = 0; i < g->n && rc == 0; i++) {
+        struct group *x = &g->items[i];
+        if (o->folder)
+            x->folder = g->n == 1 ? mem_strdup(o->folder) : mem_printf("%s/%zu", o->folder, i + 1);
+        rc = report_group(x, o, e);
+        entries[i] = (struct index_entry){&x->c, i + 1};
+    }
+    if (rc == 0 && o->folder && g->n > 1) rc = index_write(entries, g->n, o->folder, e);
+    free(entries);
+    return rc;
+}
+
+static void groups_free(struct groups *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        source_list_free(&g->items[i].files);
+        figures_free(&g->items[i].f);
+        averages_free(&g->items[i].p);
+        comparison_free(&g->items[i].c);
+        free(g->items[i].folder);
+    }
+    free(g->items);
+}
+
 int report(const char *const *paths, int n_paths, const struct report_options *o, FILE *out,
            struct err *e)
 {
-    struct comparison c;
-    struct averages p = {0};
-    struct figures f = {0};
-    int rc = comparison_make(&c, paths, n_paths, o->reference_n, e);
-    if (rc == 0) {
-        averages_make(&p, &c);
-        if (o->folder) rc = write_all(&c, &p, &f, o, e);
-        if (rc == 0) print(&c, &p, &f, o, out);
-    }
-    figures_free(&f);
-    averages_free(&p);
-    comparison_free(&c);
+    struct groups g = {0};
+    int rc = read_groups(&g, paths, n_paths, e);
+    if (rc == 0) rc = write_groups(&g, o, e);
+    if (rc == 0 && o->json) print_json(&g, out);
+    if (rc == 0 && !o->json) print_tables(&g, out);
+    groups_free(&g);
     return rc;
 }

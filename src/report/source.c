@@ -180,27 +180,49 @@ const struct source_prompt *source_find(const struct source *s, int64_t prompt_i
     return bsearch(&prompt_index, s->prompts, (size_t)s->n_prompts, sizeof *s->prompts, by_index);
 }
 
-static bool is_compared(const char *key)
+static bool begins(const char *key, const char *const *with, size_t n)
 {
-    static const char *const groups[] = {"generator.", "reward.", "dataset.", "sampling.",
-                                         "overlap"}; /* times mean something else */
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(key, with[i], strlen(with[i])) == 0) return true;
+    return false;
+}
+
+/* Of the dataset and the pair of models. */
+static bool is_of_subject(const char *key)
+{
+    static const char *const subject[] = {"generator.", "reward.", "dataset."};
     static const char *const others[] = {"generator.path", "reward.path",    "reward.cache",
                                          "dataset.path",   "dataset.offset", "dataset.limit",
                                          "dataset.shuffle"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0) return false;
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        if (strncmp(key, groups[i], strlen(groups[i])) == 0) return true;
-    return false;
+    return begins(key, subject, sizeof subject / sizeof *subject);
 }
 
-const struct entry *source_differs(const struct source *a, const struct source *b)
+static bool is_compared(const char *key)
+{
+    static const char *const more[] = {"sampling.", "overlap"}; /* its times mean something else */
+    return is_of_subject(key) || begins(key, more, sizeof more / sizeof *more);
+}
+
+static const struct entry *differs(const struct source *a, const struct source *b,
+                                   bool (*counts)(const char *key))
 {
     for (size_t i = 0; i < a->keys.n; i++) {
         const struct entry *x = &a->keys.items[i];
-        if (!is_compared(x->key)) continue;
+        if (!counts(x->key)) continue;
         const struct entry *y = entries_find(&b->keys, x->key);
         if (!y || strcmp(x->text, y->text) != 0) return x;
     }
     return NULL;
+}
+
+const struct entry *source_differs(const struct source *a, const struct source *b)
+{
+    return differs(a, b, is_compared);
+}
+
+bool source_is_of_subject(const struct source *a, const struct source *b)
+{
+    return !differs(a, b, is_of_subject);
 }

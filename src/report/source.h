@@ -62,3 +62,5 @@ const struct source_prompt *source_find(const struct source *s, int64_t prompt_i
 /* The first key of models, dataset or sampling in which the two differ, or NULL.  Where files lie,
  * caches and which rows of the dataset were taken make no difference. */
 const struct entry *source_differs(const struct source *a, const struct source *b);
+/* Whether the two are of one dataset and one pair of models: of one group in a report. */
+bool source_is_of_subject(const struct source *a, const struct source *b);

@@ -622,6 +622,65 @@ static void test_json(void **state)
     free(text);
 }
 
+static json_t *reported(const char *const *paths, int n, const char *folder)
+{
+    char *text = NULL;
+    size_t size = 0;
+    struct err e = {0};
+    struct report_options o = {.json = true, .folder = folder};
+    FILE *out = open_memstream(&text, &size);
+    if (report(paths, n, &o, out, &e) < 0) fail_msg("%s", e.text);
+    fclose(out);
+    json_t *j = json_loads(text, 0, NULL);
+    assert_non_null(j);
+    free(text);
+    return j;
+}
+
+/* Files of two pairs of models, mixed: each pair is reported as if alone, in a folder of its own.
+ */
+static void test_groups(void **state)
+{
+    struct place *p = *state;
+    struct fake_file b = bon, s = sr;
+    b.name = "other-bon.h5", b.sets = "method=best_of_n;n=4;generator.path=h";
+    s.name = "other-sr.h5", s.sets = "n=4;generator.path=h";
+    add_file(p, &bon);
+    add_file(p, &b);
+    add_file(p, &sr);
+    add_file(p, &s);
+    json_t *all = reported((const char *const *)p->paths, 4, p->folder),
+           *groups = json_object_get(all, "groups");
+    assert_string_equal(json_string_value(json_object_get(all, "kind")), "reports");
+    assert_int_equal(json_array_size(groups), 2);
+    for (size_t g = 0; g < 2; g++) {
+        char folder[4096], inside[4096];
+        snprintf(folder, sizeof folder, "%s/alone", p->folder);
+        snprintf(inside, sizeof inside, "%s/%zu", p->folder, g + 1);
+        const char *const own[] = {p->paths[g], p->paths[g + 2]};
+        json_t *alone = reported(own, 2, folder);
+        assert_true(json_equal(alone, json_array_get(groups, g)));
+        size_t n, m;
+        char *x = temp_read(folder, "report.csv", &n), *y = temp_read(inside, "report.csv", &m);
+        assert_string_equal(x, y);
+        free(x);
+        free(y);
+        json_decref(alone);
+    }
+    size_t n;
+    char *page = temp_read(p->folder, "report.html", &n);
+    assert_non_null(strstr(page, "<a href=\"2/report.html\">"));
+    free(page);
+    json_decref(all);
+    /* One curve is of one way of sampling. */
+    struct err e = {0};
+    struct report_options o = {0};
+    s.name = "hot.h5", s.sets = "n=4;generator.path=h;sampling.temperature=2";
+    add_file(p, &s);
+    assert_int_equal(report((const char *const *)p->paths, 5, &o, stdout, &e), -1);
+    assert_non_null(strstr(e.text, "sampling.temperature is '1"));
+}
+
 /* Every form has every point; the numbers of csv are those of the averages. */
 static void test_forms(void **state)
 {
@@ -681,7 +740,7 @@ int main(void)
         TEST(test_refused),          TEST(test_averages), TEST(test_resamples),
         TEST(test_speedup_limits),   TEST(test_missing),  TEST(test_table),
         TEST(test_mixed_curve),      TEST(test_json),     TEST(test_forms),
-        TEST(test_overlap_is_noted),
+        TEST(test_overlap_is_noted), TEST(test_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
