@@ -15,7 +15,8 @@ bash setup.sh --bundle DIR        save the libraries' packages as files in DIR (
 bash setup.sh --from DIR PREFIX   unpack such a DIR into PREFIX, without root or network; then
                                   `source PREFIX/env.sh` and configure, build and run as usual
 
---dev adds the tools of .ci/run: clang-format, clang with its fuzzer, cppcheck, valgrind, Slurm and Chromium.
+--dev adds the tools of .ci/run: clang-format, clang with its fuzzer, cppcheck, valgrind, Slurm, Chromium,
+h5py and pandas.
 A bundle holds libraries and headers; compiler, make, CMake (3.25 or later) and python3 are the target machine's own.
 TEXT
 }
@@ -76,6 +77,7 @@ find_missing() {
         need "valgrind" valgrind command -v valgrind
         need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
         wish "Chromium (looks at the page of specrej report)" chromium has_browser
+        wish "h5py and pandas for python3 (read result files as users do)" "python3-h5py python3-pandas" has_pandas
     fi
 }
 
@@ -99,6 +101,10 @@ has_cmake() {
     local found
     found=$(cmake --version | sed -n '1s/[^0-9]*//p')
     [ "$(printf '3.25\n%s\n' "$found" | sort -V | head -n 1)" = 3.25 ]
+}
+
+has_pandas() {
+    python3 -c "import h5py, pandas" || /usr/bin/python3 -c "import h5py, pandas"
 }
 
 has_browser() {
