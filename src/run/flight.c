@@ -42,7 +42,7 @@ static void finish(struct flight *f, int64_t i)
     struct trace_record r = {0};
     prompt_leave(st);
     enum prompt_outcome outcome = st->abandoned ? PROMPT_ABANDONED : PROMPT_DONE;
-    meter_one(f, st);
+    if (st->begun) meter_one(f, st);
     meter_end(f);
     if (outcome == PROMPT_DONE) prompt_record(st, &r);
     prompt_close(st);
@@ -50,6 +50,14 @@ static void finish(struct flight *f, int64_t i)
     add(f, f->source->next(f->source->arg, was, outcome, &r));
     prompt_record_free(&r);
     meter_skip(f);
+}
+
+/* The worker was told to stop: nobody goes on to a decision of its own, nor is KV computed for it.
+ */
+static void abandon_all(struct flight *f)
+{
+    for (int64_t i = 0; i < f->n; i++) f->prompts[i]->abandoned = true;
+    while (f->n > 0 && f->prompts[0]->abandoned) finish(f, 0);
 }
 
 static void decide(struct flight *f)
@@ -60,6 +68,10 @@ static void decide(struct flight *f)
             stretch_close(f);
             prompt_decide(st);
             meter_one(f, st);
+        }
+        if (st->abandoned) {
+            abandon_all(f);
+            return;
         }
         if (st->skipped || st->done)
             finish(f, i);
@@ -96,6 +108,7 @@ static void step(struct flight *f)
 {
     int64_t steps = 0, n = collect_parts(f, &steps);
     if (n == 0) return;
+    stretch_open(f); /* a prefill closed it after older prompts were arranged */
     engine_step(f->w->engine, f->parts, n, steps);
     const struct decoding *part = f->parts;
     for (int64_t i = 0; i < f->n; i++) {

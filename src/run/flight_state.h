@@ -42,7 +42,7 @@ double meter_one(struct flight *f, struct prompt_state *st); /* until now: st's;
 void meter_step(struct flight *f);
 /* The time since the last mark included. */
 double flight_wall_s(const struct prompt_state *st);
-/* A stretch of decoding for the trace and the profiler: from the first step after a decision of any
- * prompt to the next decision of any. */
+/* A stretch of decoding for the trace and the profiler: from the first step after a decision or a
+ * prefill of any prompt to the next. */
 void stretch_open(struct flight *f);
 void stretch_close(struct flight *f);

@@ -65,8 +65,8 @@ struct worker {
      */
     void (*poll)(void *arg);
     void *poll_arg;
-    /* Set by poll, 0: go on.  Leave the current prompt uncommitted at the next opportunity, on all
-     * ranks that share it; they then hold the signal that one of them saw. */
+    /* Set by poll, 0: go on.  Leave the prompts in flight uncommitted at the next decision of any,
+     * on all ranks that share them; they then hold the signal that one of them saw. */
     int stop_signal;
 };
 

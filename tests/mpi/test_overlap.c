@@ -2,6 +2,7 @@
  * prompt's record is that of the prompt alone, bit for bit.  Where memory is not short, so is its
  * work.  On 2 and 4 ranks with tensor 2, every group runs all prompts. */
 #include "base/mem.h"
+#include "base/span.h"
 #include "ref/temp.h"
 #include "run/flight.h"
 #include "test_support.h"
@@ -85,7 +86,14 @@ static void hold_pages(struct kvcache *k, struct page_list *held, int64_t left)
 
 /* ---- all prompts, as they come ---- */
 
+struct stopper {
+    struct worker *w;
+    int64_t polls;
+};
+
 struct run {
+    const struct stopper *stopper; /* of a run that is told to stop; else NULL */
+    int64_t polls_when_left;       /* its polls when the first prompt was left */
     int64_t next, most_at_once, at_once, abandoned;
     int64_t evictions; /* where somebody counted them */
     struct trace_record record[N_PROMPTS];
@@ -97,7 +105,10 @@ static const struct prompt_input *next_prompt(void *arg, const struct prompt_inp
 {
     struct run *r = arg;
     r->at_once -= was != NULL;
-    r->abandoned += was && outcome == PROMPT_ABANDONED;
+    if (was && outcome == PROMPT_ABANDONED) {
+        if (r->abandoned++ == 0) r->polls_when_left = r->stopper->polls;
+        REQUIRE(r->polls_when_left == r->stopper->polls, "steps were taken after the first left");
+    }
     if (was) {
         r->record[was - prompts] = *done;
         *done = (struct trace_record){0};
@@ -217,6 +228,53 @@ static void compare_prompt(const struct trace_record *a, const struct trace_reco
     *evictions += y->evictions;
 }
 
+/* ---- the trace ---- */
+
+/* Decode tokens of one rank: all that the prompt generated. */
+static void check_decode_tokens(const struct trace_record *r)
+{
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < r->n_trace; i++)
+        if (r->trace[i].phase == SPAN_DECODE && r->trace[i].rank == r->trace[0].rank)
+            tokens += r->trace[i].tokens;
+    REQUIRE(tokens == r->prompt.tokens_generated, "prompt %lld: %lld tokens traced, %lld generated",
+            (long long)r->prompt.prompt_index, (long long)tokens,
+            (long long)r->prompt.tokens_generated);
+}
+
+static int by_start(const void *va, const void *vb)
+{
+    const struct trace_row *a = va, *b = vb;
+    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
+    if (a->start_ns != b->start_ns) return a->start_ns < b->start_ns ? -1 : 1;
+    return (a->end_ns > b->end_ns) - (a->end_ns < b->end_ns);
+}
+
+/* Of all prompts: a rank does one thing at a time (a decision contains its scoring). */
+static void check_trace(const struct run *r)
+{
+    struct {
+        struct trace_row *items;
+        size_t n, cap;
+    } all = {0};
+    for (int64_t i = 0; i < N_PROMPTS; i++) {
+        check_decode_tokens(&r->record[i]);
+        for (int64_t k = 0; k < r->record[i].n_trace; k++)
+            if (r->record[i].trace[k].phase != SPAN_DECIDE) ARRAY_PUSH(all, r->record[i].trace[k]);
+    }
+    REQUIRE(all.n > 0, "no trace");
+    qsort(all.items, all.n, sizeof *all.items, by_start);
+    for (size_t i = 1; i < all.n; i++) {
+        const struct trace_row *a = &all.items[i - 1], *b = &all.items[i];
+        REQUIRE(a->rank != b->rank || a->end_ns <= b->start_ns,
+                "%s of prompt %lld begins %lld ns before %s of prompt %lld ends",
+                span_name((enum span_phase)b->phase), (long long)b->prompt_index,
+                (long long)(a->end_ns - b->start_ns), span_name((enum span_phase)a->phase),
+                (long long)a->prompt_index);
+    }
+    free(all.items);
+}
+
 /* Has the records of its group. */
 static bool leads(struct comm *world)
 {
@@ -227,6 +285,7 @@ static bool leads(struct comm *world)
 static int64_t compare(struct comm *world, const struct run *a, struct run *b, bool has_room)
 {
     int64_t evictions = 0;
+    if (leads(world)) check_trace(b);
     for (int64_t i = 0; i < N_PROMPTS && leads(world); i++)
         compare_prompt(&a->record[i], &b->record[i], has_room, &evictions);
     run_free(b);
@@ -269,6 +328,7 @@ static void same_in_flight(struct comm *world, const char *tail, int64_t budget,
     open_worker(&w, &j, world, tail, 1);
     struct run alone = run_all(&w, 0, 0);
     REQUIRE(alone.most_at_once == 1, "not alone");
+    if (leads(world)) check_trace(&alone);
     worker_close(&w);
     job_free(&j);
     for (int64_t i = 0; i < N_PROMPTS; i++) alone.evictions += alone.record[i].prompt.evictions;
@@ -281,32 +341,35 @@ static void same_in_flight(struct comm *world, const char *tail, int64_t budget,
     run_free(&alone);
 }
 
-/* The worker is told to stop while prompts are in flight: all are left, nothing stays behind. */
-struct stopper {
-    struct worker *w;
-    int64_t polls;
-};
-
+/* The worker is told to stop while prompts are in flight: all are left at once, also those that
+ * wait for memory; those that were done are handed in, nothing stays behind. */
 static void stop_later(void *arg)
 {
     struct stopper *s = arg;
     if (++s->polls == 30) s->w->stop_signal = 10;
 }
 
-static void leaves_when_told(struct comm *world, const char *tail)
+/* left: pages that the pool has for all of it; 0: as many as the worker took. */
+static void leaves_when_told(struct comm *world, const char *tail, int64_t left)
 {
     struct worker w;
     struct job j;
-    struct run r = {0};
+    struct page_list held = {0};
     open_worker(&w, &j, world, tail, 3);
     struct stopper s = {.w = &w};
+    struct run r = {.stopper = &s};
     w.poll = stop_later;
     w.poll_arg = &s;
-    int64_t pages = kvcache_pool_free(w.generator_pages);
+    if (left) hold_pages(w.generator_pages, &held, left);
+    int64_t pages = kvcache_pool_free(w.generator_pages), done = 0;
     struct policy policy = policy_of_job(&j);
     flight_run(&w, &policy, &(struct flight_source){next_prompt, &r});
     REQUIRE(r.abandoned == 3 && r.at_once == 0, "%lld were left", (long long)r.abandoned);
     REQUIRE(kvcache_pool_free(w.generator_pages) == pages, "pages are lost");
+    for (int64_t i = 0; i < N_PROMPTS; i++) done += r.record[i].prompt.wall_s > 0;
+    REQUIRE(!leads(world) || done == r.next - 3, "%lld of %lld are done", (long long)done,
+            (long long)r.next - 3);
+    page_list_free(&held, w.generator_pages);
     run_free(&r);
     worker_close(&w);
     job_free(&j);
@@ -318,7 +381,8 @@ int main(int argc, char **argv)
     make_prompts();
     const char *sr = "method: speculative_rejection\nalpha: 0.5\n";
     char *memory = mem_printf("%srounds: memory\nbudget_tokens: 640\n", sr);
-    char *every = mem_printf("%srounds: every 16\nbudget_tokens: 1024 #none\n", sr);
+    char *every =
+        mem_printf("%srounds: every 16\nrecord: {trace: steps}\nbudget_tokens: 1024 #none\n", sr);
     same_in_flight(world, memory, 40, true);
     same_in_flight(world, "method: best_of_n\nbudget_tokens: 640\n", 40, false);
     if (comm_size(world) == 1) {
@@ -328,8 +392,9 @@ int main(int argc, char **argv)
         same_in_flight(world, "method: best_of_n\nbatching: static\nbudget_tokens: 320\n", 20,
                        true);
     }
-    leaves_when_told(world, memory);
-    leaves_when_told(world, "method: best_of_n\nbudget_tokens: 320\n");
+    leaves_when_told(world, memory, 0);
+    leaves_when_told(world, memory, 40);
+    leaves_when_told(world, "method: best_of_n\nbudget_tokens: 320\n", 0);
     free(memory);
     free(every);
     for (int64_t i = 0; i < N_PROMPTS; i++) free((int32_t *)prompts[i].ids);
