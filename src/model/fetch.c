@@ -198,14 +198,14 @@ static int reserve(struct fetch *f, size_t bytes, struct err *e)
     return 0;
 }
 
-/* A tensor comes in many blocks: the first of them is asked about. */
-static void check_header(struct fetch *f, const struct tensor_want *w, bool is_first)
+/* A tensor is asked for once, as one block (fetch_rows). */
+static void check_header(struct fetch *f, const struct tensor_want *w)
 {
     char name[160];
     const struct tensor_info *t;
     struct err e;
     full_name(name, f, w);
-    if (is_first && safetensors_get(f->files, name, w->n_dims, w->shape, &t, &e) < 0)
+    if (safetensors_get(f->files, name, w->n_dims, w->shape, &t, &e) < 0)
         f->problem(f->problem_arg, &e);
 }
 
@@ -214,7 +214,7 @@ int fetch_block(struct fetch *f, const struct tensor_want *w, int64_t row, int64
 {
     *from = DTYPE_ID_F32;
     if (f->problem) {
-        check_header(f, w, row == 0 && col == 0);
+        check_header(f, w);
         return 0;
     }
     /* Without its buffer a rank cannot even receive: all must know before anything is sent. */

@@ -80,6 +80,22 @@ static void expect_refused(struct comm *c, const struct arch *a, const struct sh
     ENSURE(p.live == 0);
 }
 
+/* On the second tensor rank, with no memory at all to take: the headers were looked at first. */
+static void test_config_asks_for_more(struct comm *c)
+{
+    struct arch a;
+    struct shard s;
+    struct err e;
+    open_config(&a, &s, MODELS "qwen2");
+    a.V = (int64_t)1 << 40;
+    ENSURE(shard_make(&s, &a, 2, 1, &e) == 0);
+    expect_refused(c, &a, &s, MODELS "qwen2", 0, "expected [1099511627776, 32]");
+    open_config(&a, &s, MODELS "qwen2");
+    a.F = (int64_t)1 << 40;
+    ENSURE(shard_make(&s, &a, 2, 1, &e) == 0);
+    expect_refused(c, &a, &s, MODELS "qwen2", 0, "expected [1099511627776, 32]");
+}
+
 static void test_reader_fails(struct comm *c)
 {
     struct arch a;
@@ -126,6 +142,7 @@ int main(int argc, char **argv)
 {
     struct comm *world = comm_start(&argc, &argv);
     test_equal(world);
+    test_config_asks_for_more(world);
     test_reader_fails(world);
     test_one_rank_fails(world);
     comm_barrier(world);
