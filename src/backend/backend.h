@@ -120,7 +120,6 @@ struct backend {
     int64_t
         steps_ahead; /* most steps worth handing to decode_begin: 1 where the host is the device */
     int threads;     /* of this rank */
-    char threads_how[128]; /* and how they were chosen; empty: by whoever opened it */
     char device[128], isa[64], versions[256]; /* for the record */
     char choice[640];    /* backend: auto: which was taken and why; else empty */
     int ranks_on_device; /* that share its memory */

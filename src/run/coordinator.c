@@ -182,7 +182,7 @@ static void say_start(const struct coordinator *c)
          "each (%s), %s %s",
          c->job.name, method_name(c->job.method), (long long)c->inputs.n, (long long)c->resume.n,
          comm_size(w->grid.world), w->grid.n_groups, comm_size(w->grid.group), (int)c->run.threads,
-         w->backend->threads_how, w->backend->ops->name, dtype_name(w->backend->dtype));
+         w->threads_how, w->backend->ops->name, dtype_name(w->backend->dtype));
     log0(LOG_INFO, "budget %lld KV tokens per prompt; %s in %.1f s; writing %s",
          (long long)(w->budget_pages * PAGE_TOKENS),
          w->was_given ? "the models of the point before, ready" : "loaded", w->load_s, c->path);

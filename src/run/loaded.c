@@ -23,6 +23,7 @@ void loaded_keep(struct loaded *l, struct worker *w)
                          .backend = w->backend,
                          .generator = w->generator,
                          .reward = w->reward};
+    memcpy(l->threads_how, w->threads_how, sizeof l->threads_how);
     w->grid = (struct grid){0};
     w->backend = NULL;
     w->generator = w->reward = (struct model){0};
@@ -40,6 +41,7 @@ bool loaded_give(struct loaded *l, struct worker *w)
     }
     w->grid = l->grid;
     w->backend = l->backend;
+    memcpy(w->threads_how, l->threads_how, sizeof w->threads_how);
     w->generator = l->generator;
     w->reward = l->reward;
     w->is_loaded = w->was_given = true;

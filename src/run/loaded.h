@@ -9,6 +9,7 @@ struct loaded {
     char *key; /* owned: of which models, stored and divided how; NULL: nothing is kept */
     struct grid grid;
     struct backend *backend;
+    char threads_how[THREADS_HOW];
     struct model generator, reward; /* archs, shards and weights */
 };
 

@@ -7,7 +7,6 @@
 #include "run/memory.h"
 #include "run/model_setup.h"
 #include "run/selftest.h"
-#include "run/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,9 +97,7 @@ int worker_open(struct worker *w, const struct job *j, enum worker_role role, st
         .job = j, .role = role, .reward_is_self = strcmp(j->reward.path, "self") == 0};
     if (!kept || !loaded_give(kept, w)) {
         TRY(grid_create(&w->grid, j, world, e));
-        char how[THREADS_HOW];
-        w->backend = choose_backend(w, threads_choose(world, how), e);
-        if (w->backend) snprintf(w->backend->threads_how, THREADS_HOW, "%s", how);
+        w->backend = choose_backend(w, threads_choose(world, w->threads_how), e);
         TRY(comm_agree(world, w->backend ? 0 : -1, e));
     }
     return comm_agree(world, open_all(w, e), e);
@@ -252,13 +249,15 @@ void worker_release(struct worker *w)
     if (w->reward_tokenizer) tokenizer_destroy(w->reward_tokenizer);
     if (w->chat) chat_destroy(w->chat);
     if (w->reward_chat) chat_destroy(w->reward_chat);
-    *w = (struct worker){.job = w->job,
-                         .role = w->role,
-                         .grid = w->grid,
-                         .backend = w->backend,
-                         .generator = w->generator,
-                         .reward = w->reward,
-                         .is_loaded = w->is_loaded};
+    struct worker rest = {.job = w->job,
+                          .role = w->role,
+                          .grid = w->grid,
+                          .backend = w->backend,
+                          .generator = w->generator,
+                          .reward = w->reward,
+                          .is_loaded = w->is_loaded};
+    memcpy(rest.threads_how, w->threads_how, sizeof rest.threads_how);
+    *w = rest;
 }
 
 void worker_close(struct worker *w)

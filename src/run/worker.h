@@ -8,6 +8,7 @@
 #include "decode/engine.h"
 #include "decode/reward.h"
 #include "job/job.h"
+#include "run/threads.h"
 #include "text/chat.h"
 
 /* The ranks, as a grid of groups x tensor. */
@@ -33,7 +34,8 @@ struct worker {
     const struct job *job; /* borrowed */
     enum worker_role role;
     struct grid grid;
-    struct backend *backend; /* owned */
+    struct backend *backend;       /* owned */
+    char threads_how[THREADS_HOW]; /* how its threads were chosen */
 
     struct model generator;
     struct kvcache *generator_pages;
