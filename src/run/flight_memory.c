@@ -4,7 +4,8 @@
  * by age.  A prompt may take what is free, and what younger ones hold: they give it up, the
  * youngest first, candidate by candidate, then the prompt's own pages.  So the oldest is never
  * short of anything that it would have alone, and always goes on.  Who is not the oldest and finds
- * no room waits, and everyone younger with it: what becomes free is for the one that waits longest.
+ * no room waits, and everyone younger with it: what becomes free is for the one that waits longest;
+ * but whom its length refuses needs none, and is skipped at once.
  * Who gave something up comes back only when there is also room for the next page of every older
  * candidate and of its own, or it would soon be evicted again.
  *
@@ -34,22 +35,27 @@ bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages
     return true;
 }
 
+static void begin(struct flight *f, struct prompt_state *st)
+{
+    stretch_close(f);
+    meter_begin(f, st);
+    prompt_begin(st);
+    meter_one(f, st);
+}
+
 /* Begin it, or bring its KV back, when there is room; the oldest is not asked. */
 static bool bring_in(struct flight *f, struct prompt_state *st, int64_t ahead)
 {
     int64_t missing = prompt_missing_pages(st);
     bool is_oldest = st == f->prompts[0];
     if (!is_oldest && missing + prompt_wanted_pages(st) + ahead > flight_room(f, st)) return false;
-    if (st->begun) {
-        ENSURE(flight_clear(f, st, missing));
-        stretch_open(f);
-        prompt_bring_back(st);
+    if (!st->begun) {
+        begin(f, st);
         return true;
     }
-    stretch_close(f);
-    meter_begin(f, st);
-    prompt_begin(st);
-    meter_one(f, st);
+    ENSURE(flight_clear(f, st, missing));
+    stretch_open(f);
+    prompt_bring_back(st);
     return true;
 }
 
@@ -91,6 +97,8 @@ void flight_arrange(struct flight *f)
     for (int64_t i = 0; i < f->n; i++) {
         struct prompt_state *st = f->prompts[i];
         st->runs = false;
+        if (!st->begun && prompt_is_refused(st)) begin(f, st); /* needs no room */
+        if (st->skipped) continue;
         waits = waits || (!prompt_is_here(st) && !bring_in(f, st, ahead));
         if (!st->is_decided) waits = true; /* it was begun just now: what it wants is not known */
         if (waits || st->skipped) continue;

@@ -48,15 +48,28 @@ void prompt_close(struct prompt_state *st)
     free(st);
 }
 
+/* Candidates of a prompt that the generator takes, or -1. */
+static int64_t check(const struct prompt_state *st, struct err *e)
+{
+    TRY(engine_check(st->w->engine, st->in->ids, st->in->n_ids, e));
+    int64_t n = prompt_candidates(st->w, st->in->n_ids, e);
+    return n > 0 ? n : -1;
+}
+
+bool prompt_is_refused(const struct prompt_state *st)
+{
+    struct err e;
+    return check(st, &e) < 0;
+}
+
 /* Prompt KV in both models.  A refusal here is the same on every rank. */
 static int compute_prompt(struct prompt_state *st)
 {
     struct worker *w = st->w;
     const struct prompt_input *in = st->in;
     int64_t t0 = clock_ns();
-    TRY(engine_check(w->engine, in->ids, in->n_ids, &st->error));
-    int64_t n = prompt_candidates(w, in->n_ids, &st->error);
-    if (n == 0) return -1;
+    int64_t n = check(st, &st->error);
+    if (n < 0) return -1;
     st->policy.config.n = n;
     policy_actions_init(&st->actions, n);
     st->prompt_pages = pages_of(in->n_ids);

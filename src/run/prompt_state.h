@@ -74,6 +74,8 @@ struct prompt_state {
 struct prompt_state *prompt_open(struct flight *f, struct worker *w, const struct prompt_input *in,
                                  const struct policy *policy);
 void prompt_begin(struct prompt_state *st);
+/* Whether begin would skip it before it takes any memory. */
+bool prompt_is_refused(const struct prompt_state *st);
 void prompt_leave(struct prompt_state *st); /* agree whether it was abandoned */
 void prompt_close(struct prompt_state *st);
 /* Whether a decision is due now; asked once per step. */

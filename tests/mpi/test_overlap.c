@@ -92,8 +92,9 @@ struct stopper {
 };
 
 struct run {
-    const struct stopper *stopper; /* of a run that is told to stop; else NULL */
-    int64_t polls_when_left;       /* its polls when the first prompt was left */
+    const struct stopper *stopper;    /* of a run that is told to stop; else NULL */
+    int64_t polls_when_left;          /* its polls when the first prompt was left */
+    int64_t n_done, place[N_PROMPTS]; /* in the order in which prompts were handed in */
     int64_t next, most_at_once, at_once, abandoned;
     int64_t evictions; /* where somebody counted them */
     struct trace_record record[N_PROMPTS];
@@ -110,6 +111,7 @@ static const struct prompt_input *next_prompt(void *arg, const struct prompt_inp
         REQUIRE(r->polls_when_left == r->stopper->polls, "steps were taken after the first left");
     }
     if (was) {
+        r->place[was - prompts] = r->n_done++;
         r->record[was - prompts] = *done;
         *done = (struct trace_record){0};
     }
@@ -312,6 +314,7 @@ static int64_t run_in_flight(struct comm *world, const char *tail, int overlap, 
     compare(world, alone, &r, true);
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         r = run_all(&w, budget + more[i], i == 2 ? REWARD_PAGES : 0);
+        REQUIRE(r.place[TOO_LONG] < r.place[TOO_LONG - 1], "a row to be skipped waits for memory");
         evictions += compare(world, alone, &r, false);
     }
     worker_close(&w);
