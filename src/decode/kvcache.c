@@ -72,11 +72,9 @@ int64_t kvcache_free(const struct kvcache *k)
     return k->budget - k->used;
 }
 
-int64_t kvcache_peak(struct kvcache *k, bool reset)
+int64_t kvcache_peak(const struct kvcache *k)
 {
-    int64_t peak = k->peak;
-    if (reset) k->peak = k->used;
-    return peak;
+    return k->peak;
 }
 
 int64_t kvcache_pool_free(const struct kvcache *k)

@@ -22,9 +22,9 @@ void kvcache_destroy(struct kvcache *k); /* accepts NULL */
 void kvcache_set_budget(struct kvcache *k, int64_t budget_pages);
 int64_t kvcache_budget(const struct kvcache *k);
 int64_t kvcache_used(const struct kvcache *k); /* pages in use */
-int64_t
-kvcache_free(const struct kvcache *k); /* budget - used; below 0 when the budget was set below */
-int64_t kvcache_peak(struct kvcache *k, bool reset); /* most pages in use since the last reset */
+/* budget - used; below 0 when the budget was set below */
+int64_t kvcache_free(const struct kvcache *k);
+int64_t kvcache_peak(const struct kvcache *k); /* most pages that were in use at once */
 
 int64_t kvcache_pool_free(const struct kvcache *k); /* pages that no user of the pool holds */
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "run/identity.h"
 #include "run/judge.h"
+#include "run/prompt.h"
 #include "trace/names.h"
 #include "trace/place.h"
 #include "version.h"

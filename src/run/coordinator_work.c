@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "run/prompt.h"
 #include "run/wire.h"
 
 #include <stdlib.h>

@@ -24,8 +24,3 @@ struct flight_source {
 
 /* Run prompts until all places are empty.  Collective over grid.share. */
 void flight_run(struct worker *w, const struct policy *policy, const struct flight_source *source);
-void prompt_record_free(struct trace_record *r);
-
-/* Candidates of a prompt under job.n (auto or a number), or 0 with *e when the budget cannot hold
- * them. */
-int64_t prompt_candidates(const struct worker *w, int64_t prompt_tokens, struct err *e);

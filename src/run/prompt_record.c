@@ -66,7 +66,7 @@ static struct share_head make_head(struct prompt_state *st)
     h.tokens_scored = st->tokens_scored;
     h.generator_rows = st->engine.stats.rows;
     h.evictions = st->evictions;
-    h.own_peak_pages = kvcache_peak(st->kv, false) - st->prompt_pages;
+    h.own_peak_pages = kvcache_peak(st->kv) - st->prompt_pages;
     h.generator = cost_of(&w->generator, &st->engine.stats);
     h.reward = cost_of(&w->reward, &st->reward_stats);
     for (int64_t i = 0; i < st->n; i++) {

@@ -12,6 +12,7 @@
 
 #include "base/span.h"
 #include "run/flight.h"
+#include "run/prompt.h"
 
 struct phase_times {
     double prefill_s, generate_s, score_s, comm_s;

@@ -1,10 +1,11 @@
 /* What the policy interface carries beyond the two methods of the paper: fork, later admission,
- * stop.  Small policies run through prompt_run with a real (tiny) model on 1, 2 and 4 ranks.  A
+ * stop.  Small policies run through flight_run with a real (tiny) model on 1, 2 and 4 ranks.  A
  * forked candidate has its parent's tokens up to its birth and then its own draws; pages are shared
  * exactly, and all come back. */
 #include "base/mem.h"
 #include "ref/temp.h"
 #include "run/flight.h"
+#include "run/prompt.h"
 #include "test_support.h"
 
 #include <math.h>

@@ -5,6 +5,7 @@
 #include "base/span.h"
 #include "ref/temp.h"
 #include "run/flight.h"
+#include "run/prompt.h"
 #include "test_support.h"
 
 #include <math.h>

@@ -124,7 +124,8 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     comm_destroy(host);
     b->threads = cpu->threads;
     b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;
-    if (onednn_is_faster(b->dtype, cpu->tiles.isa)) cpu->onednn = onednn_create(b->dtype, false);
+    if (onednn_is_faster(b->dtype, cpu->tiles.is_vectorised))
+        cpu->onednn = onednn_create(b->dtype, false);
     read_device(b->device, sizeof b->device);
     snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", cpu->tiles.isa,
              cpu->onednn ? onednn_isa() : "not used");

@@ -98,11 +98,11 @@ bool onednn_has_avx512(void)
     return (isa & avx512) == avx512;
 }
 
-bool onednn_is_faster(enum dtype dtype, const char *tiles_isa)
+bool onednn_is_faster(enum dtype dtype, bool has_vectorised_tiles)
 {
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
              amx = (unsigned)dnnl_cpu_isa_avx512_core_amx;
-    return (dtype == DTYPE_ID_BF16 && (isa & amx) == amx) || strcmp(tiles_isa, "portable") == 0;
+    return (dtype == DTYPE_ID_BF16 && (isa & amx) == amx) || !has_vectorised_tiles;
 }
 
 struct onednn *onednn_create(enum dtype dtype, bool any_kernel)

@@ -22,13 +22,13 @@ const char *onednn_isa(void);
 /* Does this processor multiply bf16, as far as oneDNN may use it? */
 bool onednn_has_bf16(void);
 
-/* Does it have AVX-512, likewise?  DNNL_MAX_CPU_ISA, oneDNN's variable, holds own tiles down, too.
- */
+/* Does it have AVX-512, likewise?  DNNL_MAX_CPU_ISA, oneDNN's variable, holds own tiles down, too,
+ * but to AVX2 at the lowest. */
 bool onednn_has_avx512(void);
 
-/* Is the library worth its test, beside own tiles of that instruction set?  With AMX, and where
- * there are no own tiles to speak of. */
-bool onednn_is_faster(enum dtype dtype, const char *tiles_isa);
+/* Is the library worth its test, beside own tiles that are vectorised or not?  With AMX, and where
+ * they are not. */
+bool onednn_is_faster(enum dtype dtype, bool has_vectorised_tiles);
 
 /* Is [N, K] fit to be packed?  The first question for a shape runs the test. */
 bool onednn_keeps_rows(struct onednn *o, int64_t N, int64_t K);

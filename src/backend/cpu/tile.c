@@ -33,6 +33,7 @@ static struct tiles tiles_portable(void)
 #include <immintrin.h>
 
 #define AVX2_ROWS 6 /* 12 sums, two columns of b and one broadcast: 15 of the 16 registers */
+_Static_assert(AVX2_ROWS <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");
 
 __attribute__((target("avx2,fma"), always_inline)) static inline void
 avx2_rows(const int rows, float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
@@ -112,9 +113,12 @@ struct tiles tiles_choose(bool avx512, bool bf16)
         return (struct tiles){.f32 = tile_f32_avx512,
                               .bf16 = pairs ? tile_bf16_avx512 : NULL,
                               .rows = TILE_ROWS_AVX512,
-                              .isa = pairs ? "avx512-bf16" : "avx512"};
+                              .isa = pairs ? "avx512-bf16" : "avx512",
+                              .is_vectorised = true};
     }
-    if (has_avx2()) return (struct tiles){.f32 = tile_avx2, .rows = AVX2_ROWS, .isa = "avx2"};
+    if (has_avx2())
+        return (struct tiles){
+            .f32 = tile_avx2, .rows = AVX2_ROWS, .isa = "avx2", .is_vectorised = true};
     return tiles_portable();
 }
 #else

@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 #define TILE_MOST_ROWS 8 /* of tiles.rows */
 #define TILE_COLS      16 /* columns of a tile: weights are packed in panels of this many rows of W */
@@ -26,6 +25,7 @@ struct tiles {
     tile_fn *f32, *bf16; /* bf16 NULL: weights are widened */
     int64_t rows;        /* that one pass takes: best multiples for f32 */
     const char *isa;     /* "avx512-bf16", "avx512", "avx2" or "portable" */
+    bool is_vectorised;  /* written for the processor's vectors; else plain C */
 };
 /* The best of those that the processor has and that `avx512` and `bf16` allow. */
 struct tiles tiles_choose(bool avx512, bool bf16);
@@ -33,3 +33,4 @@ struct tiles tiles_choose(bool avx512, bool bf16);
 /* ---- tile_avx512.c, on x86-64 ---- */
 tile_fn tile_f32_avx512, tile_bf16_avx512;
 #define TILE_ROWS_AVX512 8 /* 16 sums keep the multipliers busy; more were slower */
+_Static_assert(TILE_ROWS_AVX512 <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");

@@ -6,6 +6,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
+#include <string.h>
 
 #define FOR_ROWS _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
 #define PANEL_OF _Pragma("GCC unroll 2") for (int p = 0; p < panels; p++)

@@ -1,8 +1,9 @@
 #include "run/plan/point.h"
 
 #include "base/mem.h"
-#include "run/flight.h"
+#include "policy/of_job.h"
 #include "run/plan/files.h"
+#include "run/prompt.h"
 
 #include <math.h>
 #include <stdlib.h>
