@@ -214,9 +214,9 @@ int costs_learn(struct costs *c, const struct recording *r, struct err *e)
                         .cache = j->reward.cache,
                         .ranks = ranks_of_a_prompt(r)};
     c->frames = mem_calloc((size_t)r->n_prompts + 1, sizeof *c->frames);
-    own_make(&o, r);
-    learn_counts(c, &o);
-    int rc = r->n_groups > 1 ? 0 : learn_times(c, &o, e);
+    int rc = own_make(&o, r, e);
+    if (rc == 0) learn_counts(c, &o);
+    if (rc == 0 && r->n_groups == 1) rc = learn_times(c, &o, e);
     own_free(&o);
     return rc;
 }

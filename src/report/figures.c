@@ -32,6 +32,38 @@ static unsigned wanted(struct gathering *g, const struct figure_scene *s, int fi
     return all;
 }
 
+static int err_of_row(const struct result *r, const struct figure_view *v, struct err *e,
+                      const char *what, int64_t value, int64_t most)
+{
+    return err_set(e, "%s: prompt %lld: %s %lld is not from 0 to %lld; the file is damaged",
+                   r->path, (long long)v->row->prompt_index, what, (long long)value,
+                   (long long)most);
+}
+
+/* Figures take memory and time for what these numbers say, so each must be one that a run can have
+ * written. */
+static int check_rows(const struct result *r, const struct figure_view *v, struct err *e)
+{
+    const struct prompt_row *p = v->row;
+    int64_t longest = r->job.sampling.max_new_tokens, rounds = p->count[T_ROUNDS];
+    if (p->n < 0 || p->n > INT32_MAX) return err_of_row(r, v, e, "n", p->n, INT32_MAX);
+    if (p->prompt_tokens < 0 || p->prompt_tokens > INT32_MAX)
+        return err_of_row(r, v, e, "prompt_tokens", p->prompt_tokens, INT32_MAX);
+    for (int64_t i = 0; i < v->n_candidates; i++) {
+        const struct candidate_row *c = &v->candidates[i];
+        if (c->n_tokens < 0 || c->n_tokens > longest)
+            return err_of_row(r, v, e, "a candidate's n_tokens", c->n_tokens, longest);
+        if (c->rejected_round < -1 || c->rejected_round >= rounds)
+            return err_of_row(r, v, e, "a candidate's rejected_round", c->rejected_round,
+                              rounds - 1);
+    }
+    for (int64_t i = 0; i < v->n_partials; i++) /* who is scored was scored in each before, too */
+        if (v->partials[i].round < 0 || v->partials[i].round >= v->n_partials)
+            return err_of_row(r, v, e, "a partial reward's round", v->partials[i].round,
+                              v->n_partials - 1);
+    return 0;
+}
+
 /* Read what is wanted of a prompt and show it to those who want it. */
 static int show_prompt(struct gathering *g, const struct figure_scene *s, struct result *r,
                        struct figure_view *v, unsigned all, struct err *e)
@@ -51,9 +83,11 @@ static int show_prompt(struct gathering *g, const struct figure_scene *s, struct
         v->candidates = candidates;
         v->rounds = rounds;
         v->partials = partials;
+        rc = check_rows(r, v, e);
+    }
+    if (rc == 0)
         for (int k = 0; k < FIGURES; k++)
             if (g->wants[k]) kinds[k]->see(g->state[k], s, v);
-    }
     free(candidates);
     free(rounds);
     free(partials);

@@ -4,16 +4,16 @@
 
 #include <stdlib.h>
 
-void own_make(struct own *o, const struct recording *r)
+int own_make(struct own *o, const struct recording *r, struct err *e)
 {
     struct replay_point point = replay_point_of(r, &r->result.job);
     size_t n = (size_t)r->n_prompts;
     *o = (struct own){r, mem_calloc(n, sizeof *o->replays), mem_calloc(n, sizeof *o->work)};
     for (size_t i = 0; i < n; i++) {
-        struct err e;
         if (!r->prompts[i].candidates) continue;
-        ENSURE(replay_prompt(&o->replays[i], r, &r->prompts[i], &point, NULL, &e) == 0);
+        TRY(replay_prompt(&o->replays[i], r, &r->prompts[i], &point, NULL, e));
     }
+    return 0;
 }
 
 void own_free(struct own *o)

@@ -9,7 +9,8 @@ struct own {
     struct work *work;                 /* owned [n_prompts] */
 };
 
-void own_make(struct own *o, const struct recording *r);
+/* -1 with *e: the job asks for more candidates than the file holds.  Release *o in both cases. */
+int own_make(struct own *o, const struct recording *r, struct err *e);
 void own_free(struct own *o);
 
 static inline const struct prompt_row *own_row(const struct own *o, int64_t i)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_TOKENS (1 << 20) /* of a response: a replay goes through each */
+
 int64_t recording_length(const struct recording *r, int64_t n_tokens)
 {
     int64_t low = 0, high = r->n_lengths;
@@ -47,7 +49,7 @@ static void list_lengths(struct recording *r)
     } all = {0};
     for (int64_t at = 0;;) {
         at = policy_schedule_next(&policy.config.schedule, at);
-        if (at >= j->sampling.max_new_tokens) break;
+        if (at >= j->sampling.max_new_tokens || at >= MAX_TOKENS) break;
         ARRAY_PUSH(all, at);
     }
     r->lengths = all.items;
@@ -72,13 +74,16 @@ static int read_candidates(struct recording *r, int64_t row, struct recorded_pro
                            int64_t *n_partials, struct err *e)
 {
     struct candidate_row *rows = NULL;
-    int64_t n = 0, seen = 0;
+    int64_t n = 0, seen = 0, longest = r->result.job.sampling.max_new_tokens;
+    if (longest > MAX_TOKENS) longest = MAX_TOKENS;
     TRY(trace_read_candidates(r->result.file, row, &rows, &n, e));
     if (n == p->row->n) p->candidates = mem_calloc((size_t)n, sizeof *p->candidates);
     for (int64_t i = 0; i < n && p->candidates; i++) {
         const struct candidate_row *c = &rows[i];
         bool complete = c->status == CANDIDATE_FINISHED || c->status == CANDIDATE_TRUNCATED;
-        if (c->candidate < 0 || c->candidate >= p->row->n || !complete || c->n_tokens < 1) break;
+        if (c->candidate < 0 || c->candidate >= p->row->n || !complete || c->n_tokens < 1 ||
+            c->n_tokens > longest)
+            break;
         struct recorded_candidate *to = &p->candidates[c->candidate];
         seen += to->n_tokens == 0;
         *to = (struct recorded_candidate){.n_tokens = c->n_tokens,
@@ -87,7 +92,10 @@ static int read_candidates(struct recording *r, int64_t row, struct recorded_pro
     }
     free(rows);
     if (!p->candidates || seen != n)
-        return err_incomplete(r, p, "it does not hold every candidate once, complete", e);
+        return err_incomplete(r, p,
+                              "it does not hold every candidate once, complete and within "
+                              "max_new_tokens and a million tokens",
+                              e);
     for (int64_t i = 0; i < p->row->n; i++) {
         p->candidates[i].partial = *n_partials;
         *n_partials += lengths_on_the_way(r, p->candidates[i].n_tokens);
@@ -131,6 +139,8 @@ static int read_prompt(struct recording *r, int64_t row, struct recorded_prompt 
     int64_t n_partials = 0;
     p->row = &trace_prompts(r->result.file)[row];
     if (p->row->status != PROMPT_OK) return 0;
+    if (p->row->prompt_tokens < 0 || p->row->prompt_tokens > INT32_MAX)
+        return err_incomplete(r, p, "its prompt_tokens are not a count; the file is damaged", e);
     TRY(read_candidates(r, row, p, &n_partials, e));
     return read_partials(r, row, p, n_partials, e);
 }
@@ -139,7 +149,9 @@ static int read_prompt(struct recording *r, int64_t row, struct recorded_prompt 
 static int64_t groups_of_a_prompt(const struct recording *r)
 {
     bool divided = r->result.job.parallel.split == SPLIT_CANDIDATES;
-    return divided && trace_n_runs(r->result.file) > 0 ? trace_runs(r->result.file)[0].groups : 1;
+    if (!divided || trace_n_runs(r->result.file) == 0) return 1;
+    int32_t groups = trace_runs(r->result.file)[0].groups;
+    return groups > 1 ? groups : 1;
 }
 
 int recording_open(struct recording *r, const char *path, struct err *e)

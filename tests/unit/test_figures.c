@@ -61,9 +61,17 @@ static const struct {
 } ends[PROMPTS][N] = {{{10, -1}, {17, 0}, {17, 0}, {40, -1}, {33, 1}, {40, -1}},
                       {{5, -1}, {5, -1}, {5, 0}, {5, -1}, {5, -1}, {5, -1}}};
 
+/* What a prompt has for its row. */
+struct rows {
+    struct prompt_row *prompt;
+    struct candidate_row *candidates;
+    struct partial_reward_row *partials;
+};
+
 struct made {
     const char *name, *sets;
     bool rejects, is_scored;
+    void (*damage)(struct rows rows); /* NULL: none */
 };
 
 static void fill_candidates(const struct made *m, int64_t prompt, struct candidate_row *c)
@@ -102,11 +110,13 @@ static void commit(struct trace *t, const struct made *m, int64_t prompt)
 {
     struct candidate_row c[N];
     struct partial_reward_row p[N * LENGTHS];
-    struct round_row round = {.prompt_index = prompt, .step = 17, .budget_tokens = 160};
+    struct round_row rounds[2] = {
+        {.prompt_index = prompt, .step = 17, .budget_tokens = 160},
+        {.prompt_index = prompt, .round = 1, .step = 33, .budget_tokens = 160}};
     struct trace_record r = {.candidates = c,
                              .n_candidates = N,
-                             .rounds = &round,
-                             .n_rounds = m->rejects,
+                             .rounds = rounds,
+                             .n_rounds = m->rejects ? (prompt == 0 ? 2 : 1) : 0,
                              .partial_rewards = p};
     fill_candidates(m, prompt, c);
     if (m->is_scored) r.n_partial_rewards = fill_partials(prompt, p);
@@ -114,7 +124,7 @@ static void commit(struct trace *t, const struct made *m, int64_t prompt)
     r.prompt = (struct prompt_row){.prompt_index = prompt,
                                    .key = "k",
                                    .status = PROMPT_OK,
-                                   .rounds = m->rejects ? (prompt == 0 ? 2 : 1) : 0,
+                                   .rounds = (int32_t)r.n_rounds,
                                    .prompt_tokens = prompt == 0 ? 20 : 16,
                                    .n = N,
                                    .best_candidate = prompt == 1   ? 0
@@ -127,6 +137,7 @@ static void commit(struct trace *t, const struct made *m, int64_t prompt)
                                    .comm_s = 0.5,
                                    .wait_s = 0.25 + (double)prompt};
     r.prompt.best_reward = rewards[prompt][r.prompt.best_candidate];
+    if (m->damage) m->damage((struct rows){&r.prompt, c, p});
     struct err e;
     if (trace_commit(t, &r, &e) < 0) fail_msg("%s", e.text);
 }
@@ -164,10 +175,10 @@ static void add_file(struct place *p, const struct made *m)
     job_free(&j);
 }
 
-static const struct made best_of_n = {"bon.h5", "method=best_of_n", false, false},
+static const struct made best_of_n = {"bon.h5", "method=best_of_n", false, false, NULL},
                          scored = {"scored.h5", "method=best_of_n;score_at=every 16;judge.path=j",
-                                   false, true},
-                         rejection = {"sr.h5", "alpha=0.5", true, false};
+                                   false, true, NULL},
+                         rejection = {"sr.h5", "alpha=0.5", true, false, NULL};
 
 /* What is printed; caller frees. */
 static char *make_report(struct place *p)
@@ -287,7 +298,7 @@ static void test_judge(void **state)
 static void test_curves(void **state)
 {
     struct place *p = *state;
-    const struct made other = {"other.h5", "alpha=0.25;budget_tokens=4096", true, false};
+    const struct made other = {"other.h5", "alpha=0.25;budget_tokens=4096", true, false, NULL};
     add_file(p, &best_of_n);
     add_file(p, &rejection);
     add_file(p, &other);
@@ -329,12 +340,87 @@ static void test_reasons(void **state)
     free(text);
 }
 
+/* ---- files that somebody damaged ---- */
+
+static void too_long(struct rows r)
+{
+    r.candidates[1].n_tokens = 1000000000000;
+}
+static void below_none(struct rows r)
+{
+    r.candidates[1].n_tokens = -2;
+}
+static void late_round(struct rows r)
+{
+    r.candidates[1].status = CANDIDATE_REJECTED;
+    r.candidates[1].rejected_round = INT32_MAX;
+}
+static void late_partial(struct rows r)
+{
+    r.partials[0].round = INT32_MAX;
+}
+static void no_count(struct rows r)
+{
+    r.prompt->n = -1;
+}
+static void vast_prompt(struct rows r)
+{
+    r.prompt->prompt_tokens = INT64_MAX;
+}
+static void vast_tokens(struct rows r)
+{
+    r.candidates[1].n_tokens = 2000000000;
+}
+
+/* Numbers for which memory and time would be taken are refused before. */
+static void test_damaged(void **state)
+{
+    struct place *p = *state;
+    const struct {
+        struct made file;
+        const char *says;
+    } cases[] = {
+        {{"1.h5", "alpha=0.5", true, false, too_long}, "n_tokens 1000000000000 is not from 0 to"},
+        {{"2.h5", "alpha=0.5", true, false, below_none}, "n_tokens -2 is not from 0 to"},
+        {{"3.h5", "alpha=0.5", true, false, late_round}, "rejected_round 2147483647 is not"},
+        {{"4.h5", "method=best_of_n;score_at=every 16", false, true, late_partial},
+         "partial reward's round 2147483647 is not"},
+        {{"5.h5", "method=best_of_n;score_at=every 16", false, true, no_count}, "n -1 is not"},
+        {{"6.h5", "alpha=0.5", true, false, vast_prompt}, "prompt_tokens"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e;
+        struct report_options o = {.folder = p->folder};
+        FILE *out = tmpfile();
+        add_file(p, &cases[i].file);
+        p->n_paths--;
+        const char *path = p->paths[p->n_paths];
+        assert_int_equal(report(&path, 1, &o, out, &e), -1);
+        if (!strstr(e.text, cases[i].says)) fail_msg("no '%s': %s", cases[i].says, e.text);
+        if (!strstr(e.text, cases[i].file.name)) fail_msg("no file: %s", e.text);
+        fclose(out);
+        free(p->paths[p->n_paths]);
+    }
+}
+
+/* Within a limit that somebody wrote into the job: not drawn. */
+static void test_endless(void **state)
+{
+    struct place *p = *state;
+    const struct made endless = {"endless.h5", "alpha=0.5;sampling.max_new_tokens=2000000000",
+                                 true, false, vast_tokens};
+    add_file(p, &endless);
+    free(make_report(p));
+    holds(p, "report.md", "responses of more than 1048576 tokens");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_sawtooth), TEST(test_lost),   TEST(test_phases),  TEST(test_partial),
-        TEST(test_judge),    TEST(test_curves), TEST(test_reasons),
+        TEST(test_judge),    TEST(test_curves), TEST(test_reasons), TEST(test_damaged),
+        TEST(test_endless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -319,11 +319,19 @@ static void test_ends_of_alpha(void **state)
 
 /* ---- a file of one prompt ---- */
 
-static void make_file(const char *path, float reward)
+/* The job's n, its row's and the tokens of each response. */
+struct numbers {
+    const char *n;
+    int64_t n_tokens;
+};
+
+static void make_numbers(const char *path, float reward, struct numbers numbers)
 {
     enum { N = 4 };
     struct err e;
-    struct job j = job_of("n: 4\nmethod: best_of_n\nscore_at: every 8");
+    char sets[96];
+    snprintf(sets, sizeof sets, "n: %s\nmethod: best_of_n\nscore_at: every 8", numbers.n);
+    struct job j = job_of(sets);
     char *yaml = job_to_yaml(&j);
     struct trace_meta meta = {
         .job_yaml = yaml, .budget_tokens = 1 << 16, .n = N, .reproducible = true};
@@ -340,7 +348,7 @@ static void make_file(const char *path, float reward)
                                       .reward = reward * (float)i,
                                       .judge_reward = NAN,
                                       .tokens_offset = -1,
-                                      .n_tokens = 12,
+                                      .n_tokens = numbers.n_tokens,
                                       .text_offset = -1};
         partials[i] =
             (struct partial_reward_row){.candidate = i, .n_tokens = 8, .reward = reward * (float)i};
@@ -361,6 +369,11 @@ static void make_file(const char *path, float reward)
     trace_close(t);
     free(yaml);
     job_free(&j);
+}
+
+static void make_file(const char *path, float reward)
+{
+    make_numbers(path, reward, (struct numbers){"4", 12});
 }
 
 static char *replayed(const char *path, enum replay_form form, int64_t subsets, struct err *e)
@@ -402,6 +415,28 @@ static void test_one_prompt(void **state)
     assert_non_null(strstr(e.text, "no answer has a finite reward"));
     temp_remove(folder);
     free(path);
+}
+
+/* Numbers that no run writes are refused: a job that asks for more candidates than a row has, and
+ * a response that a replay would never get to the end of. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    static const struct {
+        struct numbers numbers;
+        const char *says;
+    } cases[] = {{{"5", 12}, "has 4 recorded candidates; 5 were asked for"},
+                 {{"4", 4000000000000000000}, "within max_new_tokens"},
+                 {{"4", MAX_NEW + 1}, "within max_new_tokens"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e;
+        char *folder = temp_folder(), *path = mem_printf("%s/one.h5", folder);
+        make_numbers(path, 1, cases[i].numbers);
+        assert_null(replayed(path, REPLAY_CSV, 0, &e));
+        if (!strstr(e.text, cases[i].says)) fail_msg("no '%s': %s", cases[i].says, e.text);
+        temp_remove(folder);
+        free(path);
+    }
 }
 
 /* ---- prices ---- */
@@ -474,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_all_lost),       cmocka_unit_test(test_one_candidate),
         cmocka_unit_test(test_ends_of_alpha),  cmocka_unit_test(test_one_prompt),
         cmocka_unit_test(test_prices),         cmocka_unit_test(test_prices_of_flat_steps),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,15 +18,18 @@
 #define MAX_LENGTHS 40   /* that are drawn */
 #define MAX_MARKS   1500 /* of the scatter, about */
 
-/* A prompt at a length. */
+/* A prompt at a length, of one seed. */
 struct cell_value {
+    int64_t prompt;
     double pearson, tau;
-    int64_t n; /* seeds */
 };
 
 struct length {
-    int64_t n_tokens, live;    /* live: candidates, over all prompts */
-    struct cell_value *values; /* owned [prompts] */
+    int64_t n_tokens, live; /* live: candidates, over all prompts */
+    struct {
+        struct cell_value *items; /* owned */
+        size_t n, cap;
+    } values;
     struct {
         struct mark {
             float partial, final; /* less the prompt's mean */
@@ -70,8 +73,7 @@ static unsigned wants(const void *state, const struct figure_scene *s, int file,
 static struct length *length_at(struct partial *x, const struct partial_reward_row *row)
 {
     while (x->lengths.n <= (size_t)row->round) {
-        struct length l = {.values = mem_calloc((size_t)x->n_prompts, sizeof *l.values)};
-        ARRAY_PUSH(x->lengths, l);
+        ARRAY_PUSH(x->lengths, (struct length){0});
     }
     struct length *l = &x->lengths.items[row->round];
     l->n_tokens = row->n_tokens;
@@ -89,14 +91,12 @@ static double mean_of(const double *v, int64_t n)
 static void take(struct partial *x, struct length *l, int64_t prompt, const double *partial,
                  const double *final, int64_t n)
 {
-    struct cell_value *to = &l->values[prompt];
     l->live += n;
     if (n < MIN_LIVE) return;
     double r = correlation_pearson(partial, final, n), tau = correlation_kendall(partial, final, n);
     if (isnan(r) || isnan(tau)) return;
-    to->pearson += r;
-    to->tau += tau;
-    to->n++;
+    struct cell_value value = {prompt, r, tau};
+    ARRAY_PUSH(l->values, value);
     double a = mean_of(partial, n), b = mean_of(final, n);
     for (int64_t i = 0; i < n && i < x->per_prompt; i++) {
         struct mark m = {(float)(partial[i] - a), (float)(final[i] - b)};
@@ -149,7 +149,7 @@ static void see(void *state, const struct figure_scene *s, const struct figure_v
             partial[live] = (double)p->reward;
             final[live++] = (double)by_number[p->candidate]->reward;
         }
-        if (rows[i].round >= 0) take(x, length_at(x, &rows[i]), v->prompt, partial, final, live);
+        take(x, length_at(x, &rows[i]), v->prompt, partial, final, live);
     }
     free(rows);
     free(by_number);
@@ -161,7 +161,7 @@ static void destroy(void *state)
 {
     struct partial *x = state;
     for (size_t i = 0; i < x->lengths.n; i++) {
-        free(x->lengths.items[i].values);
+        free(x->lengths.items[i].values.items);
         free(x->lengths.items[i].marks.items);
     }
     free(x->lengths.items);
@@ -170,16 +170,39 @@ static void destroy(void *state)
 
 /* ---- the script ---- */
 
+/* A prompt at a length, summed over the seeds. */
+struct seeds {
+    double pearson, tau;
+    int64_t n;
+};
+
+/* to [prompts].  Returns how many prompts have a seed. */
+static int64_t sum_seeds(struct seeds *to, const struct partial *x, const struct length *l)
+{
+    int64_t prompts = 0;
+    memset(to, 0, (size_t)x->n_prompts * sizeof *to);
+    for (size_t i = 0; i < l->values.n; i++) {
+        const struct cell_value *v = &l->values.items[i];
+        struct seeds *p = &to[v->prompt];
+        p->pearson += v->pearson;
+        p->tau += v->tau;
+        prompts += p->n++ == 0;
+    }
+    return prompts;
+}
+
 /* Where at least half of the prompts count, at most MAX_LENGTHS of them, evenly; how many. */
 static int choose_lengths(const struct partial *x, const struct length *chosen[MAX_LENGTHS])
 {
     const struct length **all = mem_calloc(x->lengths.n, sizeof *all);
+    struct seeds *sums = mem_calloc((size_t)x->n_prompts, sizeof *sums);
     int64_t n = 0, kept;
     for (size_t i = 0; i < x->lengths.n; i++) {
-        int64_t count = 0;
-        for (int64_t p = 0; p < x->n_prompts; p++) count += x->lengths.items[i].values[p].n > 0;
-        if (count > 0 && 2 * count >= x->n_prompts) all[n++] = &x->lengths.items[i];
+        const struct length *l = &x->lengths.items[i];
+        if (l->values.n == 0 || 2 * (int64_t)l->values.n < x->n_prompts) continue;
+        if (2 * sum_seeds(sums, x, l) >= x->n_prompts) all[n++] = l;
     }
+    free(sums);
     kept = n < MAX_LENGTHS ? n : MAX_LENGTHS;
     for (int64_t i = 0; i < kept; i++) chosen[i] = all[i * n / kept];
     free(all);
@@ -202,13 +225,17 @@ static void fill_means(struct figure_mean *means, const struct partial *x,
 {
     size_t prompts = (size_t)x->n_prompts;
     double *values = mem_calloc(2 * (size_t)n * prompts, sizeof *values);
-    for (size_t i = 0; i < (size_t)n; i++)
+    struct seeds *sums = mem_calloc(prompts, sizeof *sums);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        sum_seeds(sums, x, chosen[i]);
         for (size_t p = 0; p < prompts; p++) {
-            const struct cell_value *v = &chosen[i]->values[p];
+            const struct seeds *v = &sums[p];
             values[i * prompts + p] = v->n ? v->pearson / (double)v->n : NAN;
             values[((size_t)n + i) * prompts + p] = v->n ? v->tau / (double)v->n : NAN;
         }
+    }
     figure_means(means, values, 2 * n, x->n_prompts);
+    free(sums);
     free(values);
 }
 

@@ -16,11 +16,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SAMPLES 1000 /* of the mean, along the tokens */
+#define MAX_SAMPLES 1000      /* of the mean, along the tokens */
+#define MAX_LENGTH  (1 << 20) /* tokens of a response that is drawn */
 
-/* One prompt of one file: candidates by the tokens with which they ended. */
+/* A candidate's end. */
+struct end {
+    int64_t n_tokens;
+    bool is_rejected; /* by a round */
+};
+
+/* One prompt of one file. */
 struct track {
-    int64_t *ended, *rejected; /* owned [longest + 1]; rejected: of them by a round */
+    struct end *ends; /* owned [n], by tokens */
     int64_t longest, n, prompt_pages, rounds;
 };
 
@@ -64,6 +71,12 @@ static unsigned wants(const void *state, const struct figure_scene *s, int file,
     return ((const struct sawtooth *)state)->point == point ? SEE_CANDIDATES | SEE_ROUNDS : 0;
 }
 
+static int by_tokens(const void *a, const void *b)
+{
+    int64_t x = ((const struct end *)a)->n_tokens, y = ((const struct end *)b)->n_tokens;
+    return (x > y) - (x < y);
+}
+
 static void see(void *state, const struct figure_scene *s, const struct figure_view *v)
 {
     struct sawtooth *t = state;
@@ -75,16 +88,13 @@ static void see(void *state, const struct figure_scene *s, const struct figure_v
         t->is_incomplete = true;
         return;
     }
-    for (int64_t i = 0; i < x.n; i++)
-        if (v->candidates[i].n_tokens > x.longest) x.longest = v->candidates[i].n_tokens;
-    x.ended = mem_calloc((size_t)x.longest + 1, sizeof *x.ended);
-    x.rejected = mem_calloc((size_t)x.longest + 1, sizeof *x.rejected);
+    x.ends = mem_calloc((size_t)x.n, sizeof *x.ends);
     for (int64_t i = 0; i < x.n; i++) {
         const struct candidate_row *c = &v->candidates[i];
-        if (c->n_tokens < 0) continue;
-        x.ended[c->n_tokens]++;
-        x.rejected[c->n_tokens] += c->status == CANDIDATE_REJECTED;
+        x.ends[i] = (struct end){c->n_tokens, c->status == CANDIDATE_REJECTED};
     }
+    qsort(x.ends, (size_t)x.n, sizeof *x.ends, by_tokens);
+    if (x.n > 0) x.longest = x.ends[x.n - 1].n_tokens;
     if (t->example < 0 || x.rounds > t->tracks.items[t->example].rounds) {
         t->example = (int64_t)t->tracks.n;
         t->example_row = v->row->prompt_index;
@@ -96,10 +106,7 @@ static void see(void *state, const struct figure_scene *s, const struct figure_v
 static void destroy(void *state)
 {
     struct sawtooth *t = state;
-    for (size_t i = 0; i < t->tracks.n; i++) {
-        free(t->tracks.items[i].ended);
-        free(t->tracks.items[i].rejected);
-    }
+    for (size_t i = 0; i < t->tracks.n; i++) free(t->tracks.items[i].ends);
     free(t->tracks.items);
     free(t);
 }
@@ -115,8 +122,9 @@ struct moment {
 static struct moment moment_at(const struct track *x, int64_t t, int64_t *live)
 {
     struct moment m = {{0}, {0}};
-    int64_t rejected = t <= x->longest ? x->rejected[t] : 0;
-    *live -= t <= x->longest ? x->ended[t] : 0;
+    int64_t rejected = 0;
+    for (; *live > 0 && x->ends[x->n - *live].n_tokens <= t; --*live)
+        rejected += x->ends[x->n - *live].is_rejected;
     int64_t before = *live + rejected;
     m.live[0] = (double)before;
     m.live[1] = (double)*live;
@@ -227,6 +235,11 @@ static bool write_sawtooth(const void *state, const struct figure_scene *s, FILE
     }
     for (size_t i = 0; i < t->tracks.n; i++)
         if (t->tracks.items[i].longest > longest) longest = t->tracks.items[i].longest;
+    if (longest > MAX_LENGTH) {
+        snprintf(w->why, sizeof w->why, "%s has responses of more than %d tokens", label,
+                 MAX_LENGTH);
+        return false;
+    }
     put_example(f, &t->tracks.items[t->example]);
     put_mean(f, t, longest);
     put_plots(f, t);
