@@ -140,14 +140,16 @@ static int draw(struct figures *all, struct figure_result *x, const char *folder
          *svg = mem_printf("%s/%s.svg", folder, x->name),
          *png = mem_printf("%s/%s.png", folder, x->name);
     struct drawing d = {0};
-    int rc = all->no_gnuplot ? DRAW_NO_GNUPLOT : draw_script(&d, script, e);
+    struct err why = {0};
+    int rc = all->no_gnuplot ? DRAW_NO_GNUPLOT : draw_script(&d, script, &why);
+    if (rc < 0 && rc != DRAW_NO_GNUPLOT) *e = why;
     if (rc == 0) rc = write_file(svg, d.svg, d.svg_bytes, e);
     if (rc == 0) rc = write_file(png, d.png, d.png_bytes, e);
     if (rc == 0) x->svg = mem_strdup(d.svg);
     if (rc == DRAW_NO_GNUPLOT) {
         if (!all->no_gnuplot) {
-            log0(LOG_WARN, "figures are not drawn: %s", e->text);
-            all->no_gnuplot = mem_strdup(e->text);
+            log0(LOG_WARN, "figures are not drawn: %s", why.text);
+            all->no_gnuplot = mem_strdup(why.text);
         }
         unlink(svg);
         unlink(png);

@@ -215,6 +215,26 @@ for at in 8 20 36 44 4096; do
     printf '\xff\xff\xff\xff\xff\xff\xff\x7f' | dd of=bad.h5 bs=1 seek=$at conv=notrunc status=none
     limited "$SPECREJ" inspect bad.h5
 done
+# Numbers of a candidate (of number 1) or a partial reward that no run writes, in a file that is whole.
+run 1 scored.h5 n=4 sampling.max_new_tokens=32 "score_at=at 16"
+run 1 rejecting.h5 n=4 sampling.max_new_tokens=32 method=speculative_rejection "rounds=every 8"
+# damaged FROM PERL: bad.h5 is FROM with a place changed.
+damaged() {
+    cp "$1" bad.h5
+    perl -0777 -pi -e "$2" bad.h5
+    cmp -s "$1" bad.h5 && fail "nothing was changed in $1: $2"
+}
+candidate='\0{8}\x01\0{3}[\0-\x02]\0{3}[\0-\x03]\0{3}.{8}\0\0\xc0\x7f.{16}' # prompt 0, candidate 1, ..., no judge, ...
+for tokens in 1000000000000 4000000000000000000 -3; do
+    for from in scored rejecting; do
+        damaged $from.h5 "s/($candidate).{8}/\$1 . pack('q', $tokens)/se"
+        refused "bad.h5: prompt 0: a candidate's n_tokens" "$SPECREJ" report bad.h5 -o drawn
+    done
+    damaged scored.h5 "s/($candidate).{8}/\$1 . pack('q', $tokens)/se"
+    refused "bad.h5: prompt 0: it does not hold" "$SPECREJ" replay bad.h5 --set "sweep.alpha=[0.5]" --set "rounds=at 16"
+done
+damaged scored.h5 's/(\0{8})\0{4}([\0-\x03]\0{3}\x10\0{7})/$1 . pack("l", 2147483647) . $2/se'
+refused "bad.h5: prompt 0: a partial reward's round" "$SPECREJ" report bad.h5 -o drawn
 mkfifo fifo.h5
 refused_result "fifo.h5" fifo.h5
 echo "made to do harm: $tried refused"

@@ -30,7 +30,7 @@ static struct {
 static void make_whole(void)
 {
     struct result_rows r;
-    result_rows_make(&r);
+    result_rows_make(&r, 0);
     result_rows_write(&r, fuzz_path("whole.h5"));
     result_rows_free(&r);
     FILE *f = fopen(fuzz_path("whole.h5"), "rb");

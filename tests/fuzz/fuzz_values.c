@@ -1,7 +1,7 @@
 /* A result file that is whole, with rows of the fuzzer's: every reader of result files on it, from
  * inspect to replay.
  *
- * The input is the reader's number and a list of changes of 12 bytes: the dataset, the row, the
+ * The input is the reader's number with the file's variant (result_rows.h), and a list of changes of 12 bytes: the dataset, the row, the
  * offset in it (2 bytes), and 8 bytes that are written there.  Dataset 8 is the attributes, 9 cuts
  * off rows. */
 #include "base/mem.h"
@@ -35,11 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct result_rows r;
     if (n == 0) return 0;
-    result_rows_make(&r);
+    result_rows_make(&r, bytes[0]);
     for (size_t i = 0; i < MAX_CHANGES && 1 + (i + 1) * CHANGE_BYTES <= n; i++)
         change(&r, bytes + 1 + i * CHANGE_BYTES);
     result_rows_write(&r, fuzz_path("values.h5"));
     result_rows_free(&r);
-    result_read(fuzz_path("values.h5"), bytes[0]);
+    result_read(fuzz_path("values.h5"), bytes[0] & (ROWS_ONE_LENGTH - 1));
     return 0;
 }

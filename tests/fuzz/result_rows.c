@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKENS_EACH = 40, TEXT_EACH = 6, LENGTHS = 2, SPANS = 6, BUDGET_TOKENS = 4096 };
+enum { TOKENS_EACH = 40, TEXT_EACH = 6, SPANS = 6, BUDGET_TOKENS = 4096 };
 
 static void *add(struct result_rows *r, int dataset, int64_t n)
 {
@@ -27,10 +27,13 @@ static void *add(struct result_rows *r, int dataset, int64_t n)
 
 static void make_prompts(struct result_rows *r)
 {
-    static const int64_t counts[TRACE_TABLES] = {
-        [T_CANDIDATES] = ROWS_N,          [T_ROUNDS] = 1,
-        [T_PARTIAL_REWARDS] = ROWS_N * 2, [T_TOKENS] = ROWS_N * TOKENS_EACH,
-        [T_TEXT] = ROWS_N * TEXT_EACH,    [T_TRACE] = SPANS,
+    const int64_t counts[TRACE_TABLES] = {
+        [T_CANDIDATES] = ROWS_N,
+        [T_ROUNDS] = 1,
+        [T_PARTIAL_REWARDS] = ROWS_N * r->n_lengths,
+        [T_TOKENS] = ROWS_N * TOKENS_EACH,
+        [T_TEXT] = ROWS_N * TEXT_EACH,
+        [T_TRACE] = SPANS,
     };
     struct prompt_row *p = add(r, D_PROMPTS, ROWS_PROMPTS);
     for (int64_t i = 0; i < ROWS_PROMPTS; i++) {
@@ -72,7 +75,7 @@ static void make_prompts(struct result_rows *r)
 static void make_candidates(struct result_rows *r)
 {
     struct candidate_row *c = add(r, T_CANDIDATES, ROWS_PROMPTS * ROWS_N);
-    struct partial_reward_row *x = add(r, T_PARTIAL_REWARDS, ROWS_PROMPTS * ROWS_N * LENGTHS);
+    struct partial_reward_row *x = add(r, T_PARTIAL_REWARDS, ROWS_PROMPTS * ROWS_N * r->n_lengths);
     for (int64_t i = 0; i < ROWS_PROMPTS * ROWS_N; i++) {
         int32_t k = (int32_t)(i % ROWS_N);
         bool is_best = k == 1;
@@ -88,8 +91,8 @@ static void make_candidates(struct result_rows *r)
                                       .n_tokens = TOKENS_EACH,
                                       .text_offset = i * TEXT_EACH,
                                       .text_length = TEXT_EACH};
-        for (int32_t l = 0; l < LENGTHS; l++)
-            x[i * LENGTHS + l] = (struct partial_reward_row){.prompt_index = i / ROWS_N,
+        for (int32_t l = 0; l < r->n_lengths; l++)
+            x[i * r->n_lengths + l] = (struct partial_reward_row){.prompt_index = i / ROWS_N,
                                                              .round = l,
                                                              .candidate = k,
                                                              .n_tokens = 16 * (l + 1),
@@ -128,12 +131,16 @@ static void make_rest(struct result_rows *r)
     memset(text, 'a', (size_t)r->n[T_TEXT]);
 }
 
-void result_rows_make(struct result_rows *r)
+void result_rows_make(struct result_rows *r, unsigned variant)
 {
-    *r = (struct result_rows){.budget_tokens = BUDGET_TOKENS, .n_attribute = ROWS_N};
-    r->job_yaml = mem_strdup("name: fuzz\ngenerator: {path: /nowhere/g}\nreward: {path: self}\n"
-                             "dataset: {path: /nowhere/d.jsonl}\nmethod: best_of_n\nn: 4\n"
-                             "score_at: every 16\nsampling: {max_new_tokens: 64}\n");
+    bool at = variant & ROWS_ONE_LENGTH;
+    *r = (struct result_rows){
+        .budget_tokens = BUDGET_TOKENS, .n_attribute = ROWS_N, .n_lengths = at ? 1 : 2};
+    r->job_yaml = mem_printf("name: fuzz\ngenerator: {path: /nowhere/g}\nreward: {path: self}\n"
+                             "dataset: {path: /nowhere/d.jsonl}\nmethod: %s\nn: 4\n"
+                             "score_at: %s 16\nsampling: {max_new_tokens: 64}\n",
+                             variant & ROWS_REJECTING ? "speculative_rejection" : "best_of_n",
+                             at ? "at" : "every");
     make_prompts(r);
     make_candidates(r);
     make_rest(r);
@@ -239,11 +246,23 @@ static int replay_memory(const char *path, struct err *e)
     return replay_file(path, &o, fuzz_null(), e);
 }
 
+/* Without gnuplot: what counts is how the scripts come about. */
+static int draw(const char *path, struct err *e)
+{
+    static const char *const names[] = {
+        "report.html", "report.csv", "report.md", "report.tex", "improvement.gp", "speedup.gp",
+        "sawtooth.gp", "partial.gp", "lost.gp",   "phases.gp",  "lengths.gp",     "judge.gp"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) fuzz_path(names[i]);
+    ENSURE(setenv("PATH", "/nowhere", 1) == 0);
+    return report(&path, 1, &(struct report_options){.folder = fuzz_folder()}, fuzz_null(), e);
+}
+
 void result_read(const char *path, unsigned which)
 {
     static int (*const readers[])(const char *path, struct err *e) = {
         verify,       show,       show_json, show_prompt, show_prompt_json, export_all,
-        export_pairs, export_csv, timeline,  compare,     replay_recorded,  replay_memory};
+        export_pairs, export_csv, timeline,  compare,     replay_recorded,  replay_memory,
+        draw};
     struct err e = {0};
     fuzz_check(readers[which % (sizeof readers / sizeof *readers)](path, &e), &e);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_NAMES = 16 };
+enum { MAX_NAMES = 32 };
 
 static struct {
     char *folder;
