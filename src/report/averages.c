@@ -14,7 +14,7 @@ static bool rejects(const struct source *s)
     return s->method == METHOD_SPECULATIVE_REJECTION;
 }
 
-static bool same_method(const struct source *a, const struct source *b)
+bool averages_same_method(const struct source *a, const struct source *b)
 {
     return a->method == b->method && a->compat == b->compat && a->is_static == b->is_static &&
            a->is_replayed == b->is_replayed;
@@ -28,7 +28,7 @@ static bool same_rounds(const struct source *a, const struct source *b)
 const struct entry *averages_differ(const struct comparison *c, int a, int b)
 {
     const struct source *x = &c->files[a], *y = &c->files[b];
-    if (!same_method(x, y) || x->n != y->n || x->alpha != y->alpha || !same_rounds(x, y))
+    if (!averages_same_method(x, y) || x->n != y->n || x->alpha != y->alpha || !same_rounds(x, y))
         return NULL;
     if (strcmp(x->family, y->family) == 0) return NULL;
     for (size_t i = 0; i < x->keys.n; i++) {
@@ -81,7 +81,7 @@ static bool is_there(const struct comparison *c, const struct missing_point *m)
 {
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
-        if (same_method(s, &c->files[m->like]) && s->n == m->n && s->alpha == m->alpha &&
+        if (averages_same_method(s, &c->files[m->like]) && s->n == m->n && s->alpha == m->alpha &&
             same_rounds(s, &c->files[m->rounds]) && s->seed == m->seed)
             return true;
     }
@@ -110,7 +110,7 @@ static bool is_repeated(const struct averages *p, const struct comparison *c, in
     const struct source *s = &c->files[p->items[at].first];
     for (int i = 0; i < at; i++) {
         const struct source *x = &c->files[p->items[i].first];
-        if (same_method(x, s) && same(x, s)) return true;
+        if (averages_same_method(x, s) && same(x, s)) return true;
     }
     return false;
 }
@@ -133,10 +133,10 @@ static void list_missing(struct averages *p, const struct comparison *c)
         for (int j = 0; j < p->n; j++) {
             const struct source *x = &c->files[p->items[i].first],
                                 *y = &c->files[p->items[j].first];
-            if (!same_method(x, y) || is_repeated(p, c, j, same_alpha)) continue;
+            if (!averages_same_method(x, y) || is_repeated(p, c, j, same_alpha)) continue;
             for (int k = 0; k < p->n; k++) {
                 const struct source *z = &c->files[p->items[k].first];
-                if (same_method(x, z) && !is_repeated(p, c, k, same_rounds))
+                if (averages_same_method(x, z) && !is_repeated(p, c, k, same_rounds))
                     look_for(p, c, p->items[i].first, p->items[j].first, p->items[k].first);
             }
         }
@@ -210,21 +210,29 @@ static void fill_means(struct average *p, const struct comparison *c)
 
 /* ---- speedups ---- */
 
-/* The Best-of-N points of the curve: one for each N, the strongest that there is. */
-static int choose_curve(const struct averages *p, const struct comparison *c, int *curve)
+/* Whether the point is held against a replayed reference. */
+static bool is_against_replay(const struct averages *p, const struct comparison *c, int point)
+{
+    int reference = c->rows[p->items[point].first].reference;
+    return reference >= 0 && c->files[reference].is_replayed;
+}
+
+/* The Best-of-N points of a curve: one for each N, the strongest that there is.  Runs and replays
+ * have a curve each: a model of times next to measured ones would be neither. */
+static int choose_curve(const struct averages *p, const struct comparison *c, bool replayed,
+                        int *curve)
 {
     int n = 0;
     for (int i = 0; i < p->n; i++) {
         const struct source *s = &c->files[p->items[i].first];
         bool is_formed = isfinite(p->items[i].score) && isfinite(p->items[i].relative_compute);
         if (s->method != METHOD_BEST_OF_N || s->n == 0 || !is_formed) continue;
+        if (s->is_replayed != replayed || is_against_replay(p, c, i) != replayed) continue;
         const struct source *last = n ? &c->files[p->items[curve[n - 1]].first] : NULL;
         if (!last || last->n != s->n)
             curve[n++] = i;
-        else if (last->is_replayed != s->is_replayed ? last->is_replayed
-                 : last->scores_on_the_way != s->scores_on_the_way
-                     ? last->scores_on_the_way
-                     : last->is_static && !s->is_static)
+        else if (last->scores_on_the_way != s->scores_on_the_way ? last->scores_on_the_way
+                                                                 : last->is_static && !s->is_static)
             curve[n - 1] = i;
     }
     return n;
@@ -246,12 +254,14 @@ static void limits(struct average *p, double *values, const int count[4])
     p->speedup_high = (struct speedup){high, i.high};
 }
 
-/* score and compute: [n][COMPARE_RESAMPLES + 1], the last one of all prompts once. */
-static void fill_speedups(struct averages *p, const struct comparison *c, const double *score,
-                          const double *compute)
+/* Of the points along one curve.  score and compute: [n][COMPARE_RESAMPLES + 1], the last one of
+ * all prompts once. */
+static void fill_speedups(struct averages *p, const struct comparison *c, bool replayed,
+                          const double *score, const double *compute)
 {
     size_t m = COMPARE_RESAMPLES + 1;
-    int *chosen = mem_calloc((size_t)p->n, sizeof *chosen), n = choose_curve(p, c, chosen);
+    int *chosen = mem_calloc((size_t)p->n, sizeof *chosen),
+        n = choose_curve(p, c, replayed, chosen);
     struct curve_point *curves = mem_calloc((size_t)n * m, sizeof *curves);
     double *values = mem_calloc(m, sizeof *values);
     for (size_t b = 0; b < m; b++) {
@@ -261,6 +271,7 @@ static void fill_speedups(struct averages *p, const struct comparison *c, const 
         metrics_curve(curves + b * (size_t)n, n);
     }
     for (int i = 0; i < p->n; i++) {
+        if (is_against_replay(p, c, i) != replayed) continue;
         int count[4] = {0};
         struct speedup s = {0};
         for (size_t b = 0; b < m; b++) {
@@ -303,7 +314,8 @@ static void fill_intervals(struct averages *p, const struct comparison *c)
         x->score_interval = interval_of(own_score, scratch);
         x->compute_interval = interval_of(own_compute, scratch);
     }
-    fill_speedups(p, c, score, compute);
+    fill_speedups(p, c, false, score, compute);
+    fill_speedups(p, c, true, score, compute);
     free(scratch);
     free(compute);
     free(score);

@@ -43,6 +43,9 @@ struct averages {
 void averages_make(struct averages *p, const struct comparison *c);
 void averages_free(struct averages *p);
 
+/* Whether two files are of one method, its variant and a replay of it told apart. */
+bool averages_same_method(const struct source *a, const struct source *b);
+
 /* What two points of the same method, N, alpha and rounds differ in: the key's entry in the file
  * `a`; NULL when they are the same or differ in those. */
 const struct entry *averages_differ(const struct comparison *c, int a, int b);

@@ -217,7 +217,8 @@ static void fill_row(struct comparison *c, const struct metrics_prompt *all, int
     row->rank_hours = (s->compute_s + s->load_s + s->idle_s) / 3600;
 }
 
-/* The curve of a reference: one Best-of-N file for each N, of its seed. */
+/* The curve of a reference: one Best-of-N file for each N, of its seed, runs or replays as it is.
+ */
 static void fill_speedup(struct comparison *c, int file)
 {
     struct compare_row *row = &c->rows[file];
@@ -228,6 +229,7 @@ static void fill_speedup(struct comparison *c, int file)
     for (int f = 0; f < c->n_files; f++) {
         if (c->rows[f].reference != row->reference) continue;
         if (c->files[f].method != METHOD_BEST_OF_N) continue;
+        if (c->files[f].is_replayed != ref->is_replayed) continue;
         if (f != find_baseline(c, c->files[f].n, ref, false)) continue;
         curve[n++] = (struct curve_point){c->rows[f].total[AMOUNT_COMPUTE_S], c->rows[f].score};
     }

@@ -1,8 +1,8 @@
 #include "report/forms.h"
 
-#include "base/json.h"
 #include "base/mem.h"
 #include "report/export_write.h"
+#include "report/json_text.h"
 #include "report/output.h"
 #include "report/rows.h"
 #include "report/table.h"
@@ -13,14 +13,9 @@
 
 /* ---- csv ---- */
 
-static void put(json_t *o, const char *key, json_t *value)
-{
-    ENSURE(value && json_object_set_new(o, key, value) == 0);
-}
-
 static void put_number(json_t *o, const char *key, double v)
 {
-    put(o, key, json_finite(v));
+    json_put(o, key, json_finite(v));
 }
 
 static void put_interval(json_t *o, const char *key, struct interval i)
@@ -34,11 +29,10 @@ static void put_interval(json_t *o, const char *key, struct interval i)
 
 static void put_speedup(json_t *o, const char *key, struct speedup s)
 {
-    static const char *const kinds[] = {"none", "equal", "at_least", "at_most"};
     char name[64];
     put_number(o, key, s.kind == SPEEDUP_NONE ? NAN : s.value);
     snprintf(name, sizeof name, "%s_kind", key);
-    put(o, name, json_string(kinds[s.kind]));
+    json_put(o, name, json_text(speedup_kind_names[s.kind]));
 }
 
 static bool rejects(const struct source *s)
@@ -65,10 +59,10 @@ static char *seeds_text(const struct comparison *c, const struct average *p)
 static void put_what(json_t *o, const struct source *s)
 {
     char method[CELL];
-    put(o, "method", json_string(cell_method(method, s)));
-    put(o, "n", s->n ? json_integer(s->n) : json_null());
-    put(o, "alpha", rejects(s) ? json_finite(s->alpha) : json_null());
-    put(o, "rounds", rejects(s) ? json_string(s->rounds) : json_null());
+    json_put(o, "method", json_text(cell_method(method, s)));
+    json_put(o, "n", s->n ? json_integer(s->n) : json_null());
+    json_put(o, "alpha", rejects(s) ? json_finite(s->alpha) : json_null());
+    json_put(o, "rounds", rejects(s) ? json_text(s->rounds) : json_null());
 }
 
 json_t *forms_point(const struct comparison *c, const struct average *p)
@@ -76,8 +70,8 @@ json_t *forms_point(const struct comparison *c, const struct average *p)
     json_t *o = json_object();
     char *seeds = seeds_text(c, p);
     put_what(o, &c->files[p->first]);
-    put(o, "seeds", json_string(seeds));
-    put(o, "prompts", json_integer(c->n_prompts));
+    json_put(o, "seeds", json_text(seeds));
+    json_put(o, "prompts", json_integer(c->n_prompts));
     free(seeds);
     put_number(o, "best_reward", p->best_reward);
     put_number(o, "improvement_score", p->score);
@@ -106,8 +100,7 @@ static bool is_of_point(const struct comparison *c, const struct missing_point *
                         const struct source *s)
 {
     const struct source *like = &c->files[m->like];
-    return like->method == s->method && like->compat == s->compat &&
-           like->is_static == s->is_static && m->n == s->n && m->alpha == s->alpha &&
+    return averages_same_method(like, s) && m->n == s->n && m->alpha == s->alpha &&
            (!rejects(s) || strcmp(c->files[m->rounds].rounds, s->rounds) == 0);
 }
 
@@ -128,7 +121,7 @@ static void put_missing_seeds(json_t *o, const struct comparison *c, const struc
     char *seeds = mem_strdup("");
     for (size_t i = 0; i < p->missing.n; i++)
         if (is_of_point(c, &p->missing.items[i], s)) add_seed(&seeds, p->missing.items[i].seed);
-    put(o, "missing_seeds", json_string(seeds));
+    json_put(o, "missing_seeds", json_text(seeds));
     free(seeds);
 }
 
@@ -149,7 +142,7 @@ static json_t *missing_row(const struct comparison *c, const struct averages *p,
     json_t *value;
     json_object_foreach(columns, key, value)
     {
-        put(o, key, json_null());
+        json_put(o, key, json_null());
     }
     json_decref(columns);
     put_what(o, &s);

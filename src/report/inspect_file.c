@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "job/schedule.h"
 #include "report/inspect.h"
+#include "report/json_text.h"
 #include "report/print.h"
 #include "report/result.h"
 #include "trace/names.h"
@@ -180,21 +181,22 @@ static json_t *job_json(const struct result *r)
 {
     const struct job *j = &r->job;
     char *rounds = schedule_to_text(&j->rounds);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:s, s:s, s:s, s:s}", "name", j->name,
-                          "point_id", attr(r, "point_id"), "method", method_name(j->method), "n",
-                          (json_int_t)j->n, "alpha", j->alpha, "rounds", rounds, "generator",
-                          j->generator.path, "reward", j->reward.path, "dataset", j->dataset.path);
+    json_t *o = json_pack(
+        "{s:o, s:o, s:s, s:I, s:f, s:o, s:o, s:o, s:o}", "name", json_text(j->name), "point_id",
+        json_text(attr(r, "point_id")), "method", method_name(j->method), "n", (json_int_t)j->n,
+        "alpha", j->alpha, "rounds", json_text(rounds), "generator", json_text(j->generator.path),
+        "reward", json_text(j->reward.path), "dataset", json_text(j->dataset.path));
     free(rounds);
     ENSURE(o);
     json_object_set_new(o, "seed", json_integer((json_int_t)j->seed));
     json_object_set_new(o, "budget_tokens",
                         json_integer(strtoll(attr(r, "budget_tokens"), NULL, 10)));
-    json_object_set_new(o, "dtype", json_string(attr(r, "dtype")));
+    json_object_set_new(o, "dtype", json_text(attr(r, "dtype")));
     json_object_set_new(o, "reproducible",
                         json_boolean(strcmp(attr(r, "reproducible"), "true") == 0));
-    json_object_set_new(o, "job_hash", json_string(attr(r, "job_hash")));
-    json_object_set_new(o, "program_version", json_string(attr(r, "program_version")));
-    json_object_set_new(o, "commit", json_string(attr(r, "commit")));
+    json_object_set_new(o, "job_hash", json_text(attr(r, "job_hash")));
+    json_object_set_new(o, "program_version", json_text(attr(r, "program_version")));
+    json_object_set_new(o, "commit", json_text(attr(r, "commit")));
     return o;
 }
 
@@ -202,13 +204,14 @@ static json_t *run_json(const struct result *r, int64_t i)
 {
     const struct run_row *w = &trace_runs(r->file)[i];
     json_t *o =
-        json_pack("{s:s, s:o, s:o, s:f, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i}",
+        json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i}",
                   "status", name_of(run_status_names, RUN_STATUSES, w->status), "start_unix_s",
                   json_finite(w->start_unix_s), "end_unix_s", json_finite(w->end_unix_s), "wall_s",
-                  run_seconds(r, i), "hosts", w->hosts, "device", w->device, "isa", w->isa,
-                  "versions", w->versions, "fingerprint", w->fingerprint, "slurm_job_id",
-                  w->slurm_job_id, "ranks", (int)w->ranks, "threads", (int)w->threads, "groups",
-                  (int)w->groups, "tensor", (int)w->tensor);
+                  run_seconds(r, i), "hosts", json_text(w->hosts), "device", json_text(w->device),
+                  "isa", json_text(w->isa), "versions", json_text(w->versions), "fingerprint",
+                  json_text(w->fingerprint), "slurm_job_id", json_text(w->slurm_job_id), "ranks",
+                  (int)w->ranks, "threads", (int)w->threads, "groups", (int)w->groups, "tensor",
+                  (int)w->tensor);
     ENSURE(o);
     json_object_set_new(o, "prompts", json_integer(w->last_prompt - w->first_prompt));
     return o;
@@ -221,9 +224,9 @@ static json_t *not_run_json(const struct result *r)
         const struct prompt_row *p = &trace_prompts(r->file)[r->order[i]];
         if (p->status == PROMPT_OK) continue;
         json_array_append_new(
-            list, json_pack("{s:I, s:s, s:s}", "prompt_index", (json_int_t)p->prompt_index,
+            list, json_pack("{s:I, s:s, s:o}", "prompt_index", (json_int_t)p->prompt_index,
                             "status", name_of(prompt_status_names, PROMPT_STATUSES, p->status),
-                            "reason", p->reason));
+                            "reason", json_text(p->reason)));
     }
     return list;
 }
@@ -236,7 +239,7 @@ static json_t *summary_json(const struct result *r, const struct summary *s)
         json_object_set_new(wall, phase_names[i], json_finite(s->phase_s[i]));
     json_object_set_new(wall, "total", json_finite(s->wall_s));
     json_object_set_new(o, "kind", json_string("result"));
-    json_object_set_new(o, "path", json_string(r->path));
+    json_object_set_new(o, "path", json_text(r->path));
     json_object_set_new(o, "job", job_json(r));
     json_object_set_new(o, "runs", runs);
     for (int i = 0; i < PROMPT_STATUSES; i++) {

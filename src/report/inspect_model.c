@@ -5,6 +5,7 @@
 #include "model/cost.h"
 #include "model/safetensors.h"
 #include "report/inspect.h"
+#include "report/json_text.h"
 #include "report/print.h"
 #include "text/chat.h"
 
@@ -234,15 +235,14 @@ static json_t *text_json(const struct portrait *p)
     for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(end[i]));
     json_object_set_new(o, "end_tokens", list);
     if (p->tokenizer) {
-        json_object_set_new(o, "tokenizer", json_string(tokenizer_kind(p->tokenizer)));
+        json_object_set_new(o, "tokenizer", json_text(tokenizer_kind(p->tokenizer)));
         json_object_set_new(o, "tokenizer_ids", json_integer(tokenizer_vocab_size(p->tokenizer)));
     } else {
         json_object_set_new(o, "tokenizer", json_null());
-        json_object_set_new(o, "tokenizer_problem", json_string(p->no_tokenizer.text));
+        json_object_set_new(o, "tokenizer_problem", json_text(p->no_tokenizer.text));
     }
-    json_object_set_new(o, "chat_template",
-                        p->chat ? json_string(chat_name(p->chat)) : json_null());
-    if (!p->chat) json_object_set_new(o, "chat_problem", json_string(p->no_chat.text));
+    json_object_set_new(o, "chat_template", p->chat ? json_text(chat_name(p->chat)) : json_null());
+    if (!p->chat) json_object_set_new(o, "chat_problem", json_text(p->no_chat.text));
     return o;
 }
 
@@ -260,7 +260,7 @@ static json_t *portrait_json(const struct portrait *p)
     json_object_update_new(o, shape);
     json_object_set_new(o, "context", json_integer(a->max_positions));
     json_object_set_new(o, "window", json_integer(a->window));
-    json_object_set_new(o, "dtype", p->dtype ? json_string(dtype_name(p->dtype)) : json_null());
+    json_object_set_new(o, "dtype", p->dtype ? json_text(dtype_name(p->dtype)) : json_null());
     json_object_set_new(o, "stored_bytes", json_integer((json_int_t)p->stored_bytes));
     json_object_update_new(o, text_json(p));
     json_object_set_new(o, "per_rank", splits_json(p));

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "report/inspect.h"
+#include "report/json_text.h"
 #include "report/print.h"
 #include "report/result.h"
 #include "trace/names.h"
@@ -172,10 +173,10 @@ static json_t *candidates_json(const struct story *s)
 static json_t *story_json(const struct story *s)
 {
     const struct prompt_row *p = s->p;
-    json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:i, s:i, s:I, s:o}", "kind",
+    json_t *o = json_pack("{s:s, s:I, s:s, s:o, s:I, s:I, s:o, s:i, s:i, s:I, s:o}", "kind",
                           "prompt", "prompt_index", (json_int_t)p->prompt_index, "status",
                           name_of(prompt_status_names, PROMPT_STATUSES, p->status), "reason",
-                          p->reason, "prompt_tokens", (json_int_t)p->prompt_tokens, "n",
+                          json_text(p->reason), "prompt_tokens", (json_int_t)p->prompt_tokens, "n",
                           (json_int_t)p->n, "alpha", json_finite(p->alpha), "run", (int)p->run,
                           "group", (int)p->group, "best_candidate", (json_int_t)p->best_candidate,
                           "best_reward", json_finite((double)p->best_reward));
@@ -190,7 +191,7 @@ static json_t *story_json(const struct story *s)
     json_object_set_new(o, "score_s", json_finite(p->score_s));
     json_object_set_new(o, "rounds", rounds_json(s));
     json_object_set_new(o, "candidates", candidates_json(s));
-    json_object_set_new(o, "prompt", s->instruction ? json_string(s->instruction) : json_null());
+    json_object_set_new(o, "prompt", s->instruction ? json_text(s->instruction) : json_null());
     bool known = s->best && !s->no_response.text[0];
     json_object_set_new(o, "response",
                         known ? json_stringn(s->response.items, s->response.n) : json_null());

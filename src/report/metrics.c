@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const speedup_kind_names[SPEEDUP_KINDS] = {"none", "equal", "at_least", "at_most"};
+
 static double weight(const int32_t *times, int64_t i)
 {
     return times ? (double)times[i] : 1;

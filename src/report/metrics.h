@@ -41,8 +41,10 @@ enum speedup_kind {
     SPEEDUP_NONE,
     SPEEDUP_EQUAL,
     SPEEDUP_AT_LEAST, /* the score lies above all that Best-of-N reached */
-    SPEEDUP_AT_MOST   /* the score lies below the smallest Best-of-N that was measured */
+    SPEEDUP_AT_MOST,  /* the score lies below the smallest Best-of-N that was measured */
+    SPEEDUP_KINDS
 };
+extern const char *const speedup_kind_names[SPEEDUP_KINDS]; /* "at_least" */
 struct speedup {
     enum speedup_kind kind;
     double value;

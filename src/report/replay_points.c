@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "report/json_text.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -43,9 +44,8 @@ static double *number_of(struct metrics_prompt *m, int k)
 static json_t *column_names(void)
 {
     json_t *names = json_array();
-    for (int k = 0; k < WHOLE_NUMBERS; k++)
-        json_array_append_new(names, json_string(whole_names[k]));
-    for (int k = 0; k < NUMBERS; k++) json_array_append_new(names, json_string(numbers[k].name));
+    for (int k = 0; k < WHOLE_NUMBERS; k++) json_array_append_new(names, json_text(whole_names[k]));
+    for (int k = 0; k < NUMBERS; k++) json_array_append_new(names, json_text(numbers[k].name));
     json_array_append_new(names, json_string("complete"));
     return names;
 }
@@ -60,7 +60,7 @@ static void put_json(json_t *owned, FILE *out)
 
 static void put_text(const char *text, FILE *out)
 {
-    put_json(json_string(text), out);
+    put_json(json_text(text), out);
 }
 
 /* A hexadecimal digit for four candidates, the lowest number its highest bit. */
@@ -71,14 +71,14 @@ static json_t *complete_json(const struct source_prompt *p)
     for (int64_t i = 0; i < p->numbers.n_complete; i++)
         bits[p->complete[i] / 4] |= (unsigned char)(8 >> p->complete[i] % 4);
     for (size_t k = 0; k < digits; k++) bits[k] = (unsigned char)"0123456789abcdef"[bits[k]];
-    json_t *text = json_string((const char *)bits);
+    json_t *text = json_text((const char *)bits);
     free(bits);
     return text;
 }
 
 static json_t *row_json(const struct source_prompt *p)
 {
-    if (p->reason[0]) return json_string(p->reason);
+    if (p->reason[0]) return json_text(p->reason);
     struct metrics_prompt m = p->numbers;
     json_t *row = json_array();
     json_array_append_new(row, json_integer(p->n));
@@ -123,7 +123,7 @@ void replay_points_write(const struct replay_grid *g, const struct source *sourc
     for (int64_t i = 0; i < sources[0].n_prompts; i++) {
         const struct source_prompt *p = &sources[0].prompts[i];
         fputs(i ? ", " : "", out);
-        put_json(json_pack("[I, s]", (json_int_t)p->prompt_index, p->key), out);
+        put_json(json_pack("[I, o]", (json_int_t)p->prompt_index, json_text(p->key)), out);
     }
     fputs("],\n    \"columns\": ", out);
     put_json(column_names(), out);

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "job/schedule.h"
+#include "report/json_text.h"
 #include "report/print.h"
 #include "report/replay_points.h"
 #include "report/report.h"
@@ -108,13 +109,13 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
     const struct costs *m = &g->costs;
     const struct times *t = &m->times;
     json_object_set_new(o, "kind", json_string("replay"));
-    json_object_set_new(o, "recorded", json_string(g->recording.result.path));
-    json_object_set_new(o, "times_from", json_string(t->from_trace ? "steps" : "prompts"));
+    json_object_set_new(o, "recorded", json_text(g->recording.result.path));
+    json_object_set_new(o, "times_from", json_text(t->from_trace ? "steps" : "prompts"));
     json_object_set_new(o, "time_error", json_finite(t->is_known ? t->error_sum : NAN));
     json_object_set_new(o, "time_error_of_a_prompt", json_finite(t->is_known ? t->error_one : NAN));
     json_object_set_new(o, "time_fewest_candidates", json_integer(t->fewest));
     json_object_set_new(o, "time_left_out", json_finite(t->is_known ? t->left_out : NAN));
-    json_object_set_new(o, "not_known", m->why_not ? json_string(m->why_not) : json_null());
+    json_object_set_new(o, "not_known", m->why_not ? json_text(m->why_not) : json_null());
     if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));
     fputs("{\n", out);
     json_object_foreach(o, key, value)

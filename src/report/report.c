@@ -1,10 +1,10 @@
 #include "report/report.h"
 
-#include "base/json.h"
 #include "base/mem.h"
 #include "report/cells.h"
 #include "report/forms.h"
 #include "report/index.h"
+#include "report/json_text.h"
 #include "report/page.h"
 #include "report/print.h"
 #include "report/source_list.h"
@@ -18,11 +18,6 @@
 static const char *const amount_names[METRICS_AMOUNTS] = {
     "wall_s", "compute_s", "tokens_generated", "tokens_scored", "flops", "bytes"};
 
-static void put(json_t *o, const char *key, json_t *value)
-{
-    ENSURE(value && json_object_set_new(o, key, value) == 0);
-}
-
 static json_t *interval_json(struct interval i)
 {
     json_t *pair = json_array();
@@ -33,32 +28,31 @@ static json_t *interval_json(struct interval i)
 
 static json_t *speedup_json(struct speedup s)
 {
-    static const char *const kinds[] = {"none", "equal", "at_least", "at_most"};
     json_t *o = json_object();
-    put(o, "kind", json_string(kinds[s.kind]));
-    put(o, "value", json_finite(s.kind == SPEEDUP_NONE ? NAN : s.value));
+    json_put(o, "kind", json_text(speedup_kind_names[s.kind]));
+    json_put(o, "value", json_finite(s.kind == SPEEDUP_NONE ? NAN : s.value));
     return o;
 }
 
 static json_t *path_json(const struct comparison *c, int file)
 {
-    return file < 0 ? json_null() : json_string(c->files[file].path);
+    return file < 0 ? json_null() : json_text(c->files[file].path);
 }
 
 static void put_source(json_t *o, const struct source *s)
 {
     char method[CELL];
-    put(o, "path", json_string(s->path));
-    put(o, "point_id", json_string(s->point_id));
-    put(o, "method", json_string(cell_method(method, s)));
-    put(o, "n", s->n ? json_integer(s->n) : json_null());
-    put(o, "alpha", json_finite(s->alpha));
-    put(o, "rounds", json_string(s->rounds));
-    put(o, "seed", json_integer((json_int_t)s->seed));
-    put(o, "fingerprint", json_string(s->fingerprint));
-    put(o, "replayed", json_boolean(s->is_replayed));
-    put(o, "approximate", json_boolean(s->is_approximate));
-    put(o, "machine", json_string(s->machine));
+    json_put(o, "path", json_text(s->path));
+    json_put(o, "point_id", json_text(s->point_id));
+    json_put(o, "method", json_text(cell_method(method, s)));
+    json_put(o, "n", s->n ? json_integer(s->n) : json_null());
+    json_put(o, "alpha", json_finite(s->alpha));
+    json_put(o, "rounds", json_text(s->rounds));
+    json_put(o, "seed", json_integer((json_int_t)s->seed));
+    json_put(o, "fingerprint", json_text(s->fingerprint));
+    json_put(o, "replayed", json_boolean(s->is_replayed));
+    json_put(o, "approximate", json_boolean(s->is_approximate));
+    json_put(o, "machine", json_text(s->machine));
 }
 
 static json_t *row_json(const struct comparison *c, int file)
@@ -66,27 +60,27 @@ static json_t *row_json(const struct comparison *c, int file)
     const struct compare_row *r = &c->rows[file];
     json_t *o = json_object(), *total = json_object(), *share = json_object();
     put_source(o, &c->files[file]);
-    put(o, "reference", path_json(c, r->reference));
-    put(o, "partner", path_json(c, r->partner));
-    put(o, "paired", json_boolean(r->is_paired));
-    put(o, "rounds_per_prompt", json_finite(r->rounds));
-    put(o, "best_reward", json_finite(r->best_reward));
-    put(o, "improvement_score", json_finite(r->score));
-    put(o, "improvement_score_95", interval_json(r->score_interval));
-    put(o, "prompts_without_spread", json_integer(r->without_spread));
-    put(o, "share_kept", json_finite(r->kept));
-    put(o, "share_kept_95", interval_json(r->kept_interval));
-    put(o, "winners_survived", json_finite(r->survival));
-    put(o, "regret", json_finite(r->regret));
+    json_put(o, "reference", path_json(c, r->reference));
+    json_put(o, "partner", path_json(c, r->partner));
+    json_put(o, "paired", json_boolean(r->is_paired));
+    json_put(o, "rounds_per_prompt", json_finite(r->rounds));
+    json_put(o, "best_reward", json_finite(r->best_reward));
+    json_put(o, "improvement_score", json_finite(r->score));
+    json_put(o, "improvement_score_95", interval_json(r->score_interval));
+    json_put(o, "prompts_without_spread", json_integer(r->without_spread));
+    json_put(o, "share_kept", json_finite(r->kept));
+    json_put(o, "share_kept_95", interval_json(r->kept_interval));
+    json_put(o, "winners_survived", json_finite(r->survival));
+    json_put(o, "regret", json_finite(r->regret));
     for (int a = 0; a < METRICS_AMOUNTS; a++) {
-        put(total, amount_names[a], json_finite(r->total[a]));
-        put(share, amount_names[a], json_finite(r->partner_share[a]));
+        json_put(total, amount_names[a], json_finite(r->total[a]));
+        json_put(share, amount_names[a], json_finite(r->partner_share[a]));
     }
-    put(o, "total", total);
-    put(o, "of_partner", share);
-    put(o, "relative_compute", json_finite(r->relative_compute));
-    put(o, "speedup", speedup_json(r->speedup));
-    put(o, "rank_hours", json_finite(r->rank_hours));
+    json_put(o, "total", total);
+    json_put(o, "of_partner", share);
+    json_put(o, "relative_compute", json_finite(r->relative_compute));
+    json_put(o, "speedup", speedup_json(r->speedup));
+    json_put(o, "rank_hours", json_finite(r->rank_hours));
     return o;
 }
 
@@ -100,25 +94,25 @@ json_t *report_json(const struct comparison *c, const struct averages *p)
     for (size_t i = 0; i < c->left_out.n; i++) {
         const struct left_out *l = &c->left_out.items[i];
         json_t *one = json_object();
-        put(one, "prompt_index", json_integer(l->prompt_index));
-        put(one, "path", path_json(c, l->file));
-        put(one, "reason", json_string(l->why));
+        json_put(one, "prompt_index", json_integer(l->prompt_index));
+        json_put(one, "path", path_json(c, l->file));
+        json_put(one, "reason", json_text(l->why));
         json_array_append_new(left_out, one);
     }
     for (int i = 0; i < p->n; i++) json_array_append_new(points, forms_point(c, &p->items[i]));
     for (size_t i = 0; i < p->missing.n; i++) {
         char text[4 * CELL];
         json_array_append_new(missing,
-                              json_string(averages_missing_text(text, c, &p->missing.items[i])));
+                              json_text(averages_missing_text(text, c, &p->missing.items[i])));
     }
-    put(o, "kind", json_string("report"));
-    put(o, "reference_n", c->reference_n ? json_integer(c->reference_n) : json_null());
-    put(o, "files", files);
-    put(o, "modelled_times", twins_json(c));
-    put(o, "points", points);
-    put(o, "missing_points", missing);
-    put(o, "prompts_compared", compared);
-    put(o, "prompts_left_out", left_out);
+    json_put(o, "kind", json_string("report"));
+    json_put(o, "reference_n", c->reference_n ? json_integer(c->reference_n) : json_null());
+    json_put(o, "files", files);
+    json_put(o, "modelled_times", twins_json(c));
+    json_put(o, "points", points);
+    json_put(o, "missing_points", missing);
+    json_put(o, "prompts_compared", compared);
+    json_put(o, "prompts_left_out", left_out);
     return o;
 }
 
@@ -131,9 +125,9 @@ static json_t *figures_json(const struct figures *f)
         const struct figure_result *x = &f->items[i];
         const char *why = x->why ? x->why : f->no_gnuplot;
         json_t *one = json_object();
-        put(one, "name", json_string(x->name));
-        put(one, "drawn", json_boolean(x->svg != NULL));
-        put(one, "why_not", !x->svg && why ? json_string(why) : json_null());
+        json_put(one, "name", json_text(x->name));
+        json_put(one, "drawn", json_boolean(x->svg != NULL));
+        json_put(one, "why_not", !x->svg && why ? json_text(why) : json_null());
         json_array_append_new(list, one);
     }
     return list;
@@ -232,7 +226,7 @@ static int report_group(struct group *g, const struct report_options *o, struct 
 static json_t *group_json(const struct group *g)
 {
     json_t *j = report_json(&g->c, &g->p);
-    if (g->folder) put(j, "figures", figures_json(&g->f));
+    if (g->folder) json_put(j, "figures", figures_json(&g->f));
     return j;
 }
 
@@ -245,8 +239,8 @@ static void print_json(const struct groups *g, FILE *out)
         json_t *list = json_array();
         for (size_t i = 0; i < g->n; i++) json_array_append_new(list, group_json(&g->items[i]));
         j = json_object();
-        put(j, "kind", json_string("reports"));
-        put(j, "groups", list);
+        json_put(j, "kind", json_string("reports"));
+        json_put(j, "groups", list);
     }
     json_dumpf(j, out, JSON_INDENT(2));
     fputc('\n', out);

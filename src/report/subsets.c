@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "report/json_text.h"
 #include "report/print.h"
 
 #include <math.h>
@@ -194,7 +195,7 @@ json_t *subsets_json(const struct subsets *s)
     json_t *o = json_object(), *points = json_array();
     for (int64_t i = 0; i < s->n; i++) {
         json_t *one = json_object();
-        json_object_set_new(one, "path", json_string(s->items[i].name));
+        json_object_set_new(one, "path", json_text(s->items[i].name));
         for (int v = 0; v < SUBSET_VALUES; v++) {
             json_t *three = json_array();
             json_array_append_new(three, json_finite(s->items[i].mean[v]));

@@ -1,7 +1,7 @@
 #include "report/timeline_write.h"
 
-#include "base/json.h"
 #include "base/span.h"
+#include "report/json_text.h"
 #include "trace/names.h"
 
 #include <math.h>
@@ -10,9 +10,7 @@
 /* Text as a JSON string. */
 static void put_text(FILE *f, const char *s)
 {
-    json_t *text = json_string(s);
-    if (!text) text = json_string("?"); /* not UTF-8: a damaged file */
-    ENSURE(text);
+    json_t *text = json_text(s);
     json_dumpf(text, f, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     json_decref(text);
 }

@@ -245,7 +245,10 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     snprintf(p->key, sizeof p->key, "%s", st->in->key);
     p->status = st->skipped ? PROMPT_SKIPPED : sum->failed ? PROMPT_FAILED : PROMPT_OK;
     const struct err *reason = sum->failed ? &sum->error : &st->error;
-    if (p->status != PROMPT_OK) snprintf(p->reason, sizeof p->reason, "%.159s", reason->text);
+    if (p->status != PROMPT_OK) {
+        int n = snprintf(p->reason, sizeof p->reason, "%.159s", reason->text);
+        p->reason[n < 159 ? n : 159 - (int)utf8_incomplete_tail(p->reason, 159)] = 0;
+    }
     p->group = st->w->grid.group_index;
     p->rounds = to_i32(st->round);
     p->prompt_tokens = st->in->n_ids;

@@ -90,11 +90,14 @@ PYTHON
 
 # ---- report takes its points, beside the real runs ----
 "$SPECREJ" report replay.json bon64.h5 bon20.h5 real1.h5 real3.h5 --json >mixed.json 2>log || fail "report of both"
+"$SPECREJ" report replay.json --json >alone.json 2>log || fail "report of a replay alone"
 "$SPECREJ" report replay.json -o figures >/dev/null 2>log || fail "report of a replay alone"
+grep -q "Rejection, N 64, alpha 0.1, replayed" figures/speedup.gp || fail "the figure does not say replayed"
+! grep -q 'title "measured' figures/speedup.gp || fail "the figure calls a replay measured"
 [ "$(grep -c replayed figures/report.csv)" = 4 ] || fail "report.csv does not say replayed"
 python3 - <<'PYTHON' || fail "report of a replay's points is not the replay's table"
 import json
-real, replay, mixed = (json.load(open(f)) for f in ("real.json", "replay.json", "mixed.json"))
+real, replay, mixed, alone = (json.load(open(f)) for f in ("real.json", "replay.json", "mixed.json", "alone.json"))
 assert len(mixed["files"]) == 8 and not mixed["missing_points"], mixed["missing_points"]
 assert mixed["prompts_compared"] == replay["prompts_compared"]
 off = []
@@ -111,6 +114,26 @@ for one, all_ in ((real, mixed), (replay, mixed)):
             a, b = want[key], got[0][key]
             if key in ("path", "reference", "partner") and want["replayed"]: a = "replay.json: " + a
             assert a == b, (want["path"], key, a, b)
+assert len(mixed["points"]) == len(real["points"]) + len(alone["points"]) == 8
+for want in real["points"] + alone["points"]: # runs and replays have a curve each
+    got = [p for p in mixed["points"] if all(p[k] == want[k] for k in ("method", "n", "alpha", "rounds"))]
+    assert got == [want], (want, got)
+for p in mixed["points"]:
+    f, = (f for f in mixed["files"] if all(f[k] == p[k] for k in ("method", "n")) and f["alpha"] == (p["alpha"] or 0))
+    s = f["speedup"]
+    assert p["speedup_kind"] == s["kind"] and (p["speedup"] == s["value"] or abs(p["speedup"] / s["value"] - 1) < 1e-12), (p, s)
+PYTHON
+
+# ---- bytes that are no text ----
+odd=$'caf\xe9.h5'
+cp every.h5 "$odd"
+"$SPECREJ" replay "$odd" --set "rounds=every 16" --json >odd.json 2>log || fail "replay of a name that is no UTF-8"
+"$SPECREJ" inspect "$odd" --json >odd-inspect.json 2>log || fail "inspect of a name that is no UTF-8"
+"$SPECREJ" report "$odd" --json >odd-report.json 2>log || fail "report of a name that is no UTF-8"
+python3 - <<'PYTHON' || fail "JSON of a name that is no UTF-8"
+import json
+for name, path in (("odd", lambda r: r["recorded"]), ("odd-inspect", lambda r: r["path"]), ("odd-report", lambda r: r["files"][0]["path"])):
+    assert path(json.load(open(f"{name}.json"))) == "caf\ufffd.h5", name
 PYTHON
 
 python3 - <<'PYTHON' || fail "damaging replay.json"

@@ -1,9 +1,9 @@
 /* A result file that is whole, with rows of the fuzzer's: every reader of result files on it, from
  * inspect to replay.
  *
- * The input is the reader's number with the file's variant (result_rows.h), and a list of changes of 12 bytes: the dataset, the row, the
- * offset in it (2 bytes), and 8 bytes that are written there.  Dataset 8 is the attributes, 9 cuts
- * off rows. */
+ * The input is the reader's number with the file's variant (result_rows.h), and a list of changes
+ * of 12 bytes: the dataset, the row, the offset in it (2 bytes), and 8 bytes that are written
+ * there.  Dataset 8 is the attributes, 9 cuts off rows. */
 #include "base/mem.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/result_rows.h"

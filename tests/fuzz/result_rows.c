@@ -93,10 +93,10 @@ static void make_candidates(struct result_rows *r)
                                       .text_length = TEXT_EACH};
         for (int32_t l = 0; l < r->n_lengths; l++)
             x[i * r->n_lengths + l] = (struct partial_reward_row){.prompt_index = i / ROWS_N,
-                                                             .round = l,
-                                                             .candidate = k,
-                                                             .n_tokens = 16 * (l + 1),
-                                                             .reward = c[i].reward / 2};
+                                                                  .round = l,
+                                                                  .candidate = k,
+                                                                  .n_tokens = 16 * (l + 1),
+                                                                  .reward = c[i].reward / 2};
     }
 }
 
@@ -249,9 +249,9 @@ static int replay_memory(const char *path, struct err *e)
 /* Without gnuplot: what counts is how the scripts come about. */
 static int draw(const char *path, struct err *e)
 {
-    static const char *const names[] = {
-        "report.html", "report.csv", "report.md", "report.tex", "improvement.gp", "speedup.gp",
-        "sawtooth.gp", "partial.gp", "lost.gp",   "phases.gp",  "lengths.gp",     "judge.gp"};
+    static const char *const names[] = {"report.html",    "report.csv", "report.md",   "report.tex",
+                                        "improvement.gp", "speedup.gp", "sawtooth.gp", "partial.gp",
+                                        "lost.gp",        "phases.gp",  "lengths.gp",  "judge.gp"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) fuzz_path(names[i]);
     ENSURE(setenv("PATH", "/nowhere", 1) == 0);
     return report(&path, 1, &(struct report_options){.folder = fuzz_folder()}, fuzz_null(), e);
@@ -260,9 +260,9 @@ static int draw(const char *path, struct err *e)
 void result_read(const char *path, unsigned which)
 {
     static int (*const readers[])(const char *path, struct err *e) = {
-        verify,       show,       show_json, show_prompt, show_prompt_json, export_all,
-        export_pairs, export_csv, timeline,  compare,     replay_recorded,  replay_memory,
-        draw};
+        verify,          show,          show_json,  show_prompt, show_prompt_json,
+        export_all,      export_pairs,  export_csv, timeline,    compare,
+        replay_recorded, replay_memory, draw};
     struct err e = {0};
     fuzz_check(readers[which % (sizeof readers / sizeof *readers)](path, &e), &e);
 }

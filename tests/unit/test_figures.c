@@ -407,8 +407,8 @@ static void test_damaged(void **state)
 static void test_endless(void **state)
 {
     struct place *p = *state;
-    const struct made endless = {"endless.h5", "alpha=0.5;sampling.max_new_tokens=2000000000",
-                                 true, false, vast_tokens};
+    const struct made endless = {"endless.h5", "alpha=0.5;sampling.max_new_tokens=2000000000", true,
+                                 false, vast_tokens};
     add_file(p, &endless);
     free(make_report(p));
     holds(p, "report.md", "responses of more than 1048576 tokens");
@@ -418,9 +418,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_sawtooth), TEST(test_lost),   TEST(test_phases),  TEST(test_partial),
-        TEST(test_judge),    TEST(test_curves), TEST(test_reasons), TEST(test_damaged),
-        TEST(test_endless),
+        TEST(test_sawtooth), TEST(test_lost),    TEST(test_phases),
+        TEST(test_partial),  TEST(test_judge),   TEST(test_curves),
+        TEST(test_reasons),  TEST(test_damaged), TEST(test_endless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "ref/temp.h"
 #include "report/averages.h"
+#include "report/forms.h"
 #include "report/report.h"
 #include "trace/writer.h"
 
@@ -84,7 +85,12 @@ static void commit(struct trace *t, const struct fake_file *f, const struct fake
     struct candidate_row c[MAX_N];
     bool is_ok = p->status == PROMPT_OK;
     struct prompt_row *row;
-    struct trace_record r = {.candidates = c, .n_candidates = is_ok ? f->n : 0};
+    struct round_row rounds[2] = {{.prompt_index = p->index},
+                                  {.prompt_index = p->index, .round = 1}};
+    struct trace_record r = {.candidates = c,
+                             .n_candidates = is_ok ? f->n : 0,
+                             .rounds = rounds,
+                             .n_rounds = is_ok ? 2 : 0};
     row = &r.prompt;
     *row = (struct prompt_row){.prompt_index = p->index,
                                .status = (int32_t)p->status,
@@ -102,6 +108,7 @@ static void commit(struct trace *t, const struct fake_file *f, const struct fake
         c[i] = (struct candidate_row){.prompt_index = p->index,
                                       .candidate = i,
                                       .status = lost ? CANDIDATE_REJECTED : CANDIDATE_FINISHED,
+                                      .rejected_round = lost ? 0 : -1,
                                       .reward = lost ? NAN : p->rewards[i],
                                       .tokens_offset = -1,
                                       .text_offset = -1};
@@ -533,6 +540,47 @@ static void test_missing(void **state)
     comparison_free(&c);
 }
 
+/* What a point says of the files that are beside it. */
+static void test_replayed_beside_runs(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct averages a;
+    struct fake_file runs[4] = {bon, sr, bon, sr};
+    static const char *const names[] = {"a.h5", "b.h5", "c.h5", "d.h5"};
+    for (int i = 0; i < 4; i++) {
+        runs[i].name = names[i];
+        if (i > 1) runs[i].sets = i == 2 ? "method=best_of_n;n=4;seed=9" : "n=4;alpha=0.5;seed=9";
+    }
+    for (int i = 0; i < 3; i++) add_file(p, &runs[i]); /* the rejecting one lacks seed 9 */
+    struct source *s = mem_calloc(4, sizeof *s);
+    struct err e;
+    for (int i = 0; i < 4; i++)
+        if (source_read(&s[i], p->paths[i < 3 ? i : 1], &e) < 0) fail_msg("%s", e.text);
+    source_set_replayed(&s[3], false); /* the rejecting one, as a replay */
+    assert_int_equal(comparison_of(&c, s, 4, 0, &e), 0);
+    averages_make(&a, &c);
+    assert_int_equal(a.n, 3);
+    assert_int_equal(a.missing.n, 1);
+    if (forms_write(&c, &a, &(struct figures){0}, p->folder, &e) < 0) fail_msg("%s", e.text);
+    size_t n;
+    int found = 0;
+    char *csv = temp_read(p->folder, "report.csv", &n), *rest = csv;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        if (strncmp(line, "speculative_rejection,", 22) == 0) {
+            assert_true(strlen(line) > 3 && strcmp(line + strlen(line) - 3, ",9\r") == 0);
+            found++;
+        } else if (strstr(line, "replayed")) {
+            assert_true(strcmp(line + strlen(line) - 2, ",\r") == 0); /* none is missing */
+            found++;
+        }
+    }
+    assert_int_equal(found, 2);
+    free(csv);
+    averages_free(&a);
+    comparison_free(&c);
+}
+
 /* ---- printed forms ---- */
 
 static char *printed(const struct place *p, bool json)
@@ -681,6 +729,20 @@ static void test_groups(void **state)
     assert_non_null(strstr(e.text, "sampling.temperature is '1"));
 }
 
+/* Bytes of a path or a reason that are no UTF-8 become U+FFFD. */
+static void test_no_utf8(void **state)
+{
+    struct place *p = *state;
+    struct fake_file b = bon;
+    b.name = "caf\xe9.h5";
+    add_file(p, &b);
+    json_t *j = reported((const char *const *)p->paths, 1, p->folder);
+    const char *path =
+        json_string_value(json_object_get(json_array_get(json_object_get(j, "files"), 0), "path"));
+    assert_non_null(strstr(path, "caf\xef\xbf\xbd.h5"));
+    json_decref(j);
+}
+
 /* Every form has every point; the numbers of csv are those of the averages. */
 static void test_forms(void **state)
 {
@@ -740,7 +802,8 @@ int main(void)
         TEST(test_refused),          TEST(test_averages), TEST(test_resamples),
         TEST(test_speedup_limits),   TEST(test_missing),  TEST(test_table),
         TEST(test_mixed_curve),      TEST(test_json),     TEST(test_forms),
-        TEST(test_overlap_is_noted), TEST(test_groups),
+        TEST(test_overlap_is_noted), TEST(test_groups),   TEST(test_replayed_beside_runs),
+        TEST(test_no_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,8 +59,9 @@ static bool is_alike(const struct figure_scene *s, int point)
     for (int i = 0; i < s->a->n; i++) {
         const struct source *y = figure_source(s, i);
         if (i != point && x->method == y->method && x->compat == y->compat && x->n == y->n &&
-            x->is_static == y->is_static && x->scores_on_the_way == y->scores_on_the_way &&
-            x->alpha == y->alpha && (!figure_rejects(x) || strcmp(x->rounds, y->rounds) == 0))
+            x->is_static == y->is_static && x->is_replayed == y->is_replayed &&
+            x->scores_on_the_way == y->scores_on_the_way && x->alpha == y->alpha &&
+            (!figure_rejects(x) || strcmp(x->rounds, y->rounds) == 0))
             return true;
     }
     return false;
@@ -81,7 +82,8 @@ char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int poi
     }
     if (is_alike(s, point))
         snprintf(number, sizeof number, " (file %d)", s->a->items[point].first + 1);
-    snprintf(out, FIGURE_LABEL, "%s%s%s%s", method, cell_n(n, x->n), rest, number);
+    snprintf(out, FIGURE_LABEL, "%s%s%s%s%s", method, cell_n(n, x->n), rest,
+             x->is_replayed ? ", replayed" : "", number);
     return out;
 }
 

@@ -60,7 +60,7 @@ extern const struct figure_kind figure_improvement, figure_speedup, figure_sawto
 #define FIGURE_LABEL (4 * CELL)
 
 /* The point among the others, short: "Best-of-120", "Rejection, N 120, alpha 0.5"; with its rounds
- * where those of the points differ. */
+ * where those of the points differ; ", replayed" of what is no run. */
 char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int point);
 
 /* ", every 128" where the points' rounds differ, else "". */

@@ -1,5 +1,5 @@
 /* Speedup at equal reward, a row per point.  What lies beyond the ends of the Best-of-N curve is a
- * bound: an arrow from the last value that was measured, never a number of its own. */
+ * bound: an arrow from the last value along the curve, never a number of its own. */
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
@@ -77,7 +77,7 @@ static void put_plot(FILE *f, struct blocks n_of)
     if (n_of.measured > 0) {
         fprintf(f,
                 "%s$measured using 1:4:2:3 with xerrorbars linetype 1 pointtype 7 "
-                "title \"measured\"",
+                "title \"speedup\"",
                 before);
         before = next;
     }
@@ -132,7 +132,7 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
         put_plot(f, n_of);
         strcpy(w->caption,
                "What Best-of-N costs to reach the same score, over what the point cost; bars are "
-               "95 % intervals over the prompts.  An arrow marks a bound: no measured Best-of-N "
+               "95 % intervals over the prompts.  An arrow marks a bound: no Best-of-N here "
                "reached the score (>=), or even the cheapest exceeds it (<=).");
     } else {
         strcpy(w->why, "it needs Speculative Rejection files and Best-of-N files to hold them "
