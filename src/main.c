@@ -70,12 +70,29 @@ static void print_version(void)
 }
 
 /* The command that continues this one, for the last line of a run. */
+/* As a shell takes it for this one word; caller frees. */
+static char *shell_word(const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_./=:,@%+-";
+    if (text[0] && text[strspn(text, plain)] == 0) return mem_strdup(text);
+    char *word = mem_strdup("'");
+    for (const char *from = text;;) {
+        size_t n = strcspn(from, "'");
+        char *longer = mem_printf("%s%.*s%s", word, (int)n, from, from[n] ? "'\\''" : "'");
+        free(word);
+        word = longer;
+        if (!from[n]) return word;
+        from += n + 1;
+    }
+}
+
 static char *command_line(int argc, char **argv)
 {
     char *line = mem_strdup("specrej");
     for (int i = 1; i < argc; i++) {
-        bool quote = strpbrk(argv[i], " \t'\"$*") != NULL;
-        char *longer = mem_printf(quote ? "%s \"%s\"" : "%s %s", line, argv[i]);
+        char *word = shell_word(argv[i]), *longer = mem_printf("%s %s", line, word);
+        free(word);
         free(line);
         line = longer;
     }

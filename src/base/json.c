@@ -3,7 +3,6 @@
 #include "base/file.h"
 
 #include <math.h>
-#include <string.h>
 #include <unistd.h>
 
 json_t *json_open(const char *path, struct err *e)

@@ -128,8 +128,8 @@ int command_run(const char *const *argv, const char *const *environment, double 
     close(out[1]);
     close(errors[1]);
     struct stream s[2] = {{.fd = out[0]}, {.fd = errors[0]}};
-    int rc = failed ? err_set(e, "cannot start %s: %s", argv[0], strerror(failed))
-                    : collect(s, argv[0], limit_s, e);
+    int rc = failed ? COMMAND_NOT_STARTED : collect(s, argv[0], limit_s, e);
+    if (failed) err_set(e, "cannot start %s: %s", argv[0], strerror(failed));
     if (!failed && rc < 0) kill(-pid, SIGKILL);
     if (!failed) o->status = wait_for(pid);
     o->out_bytes = s[0].text.n;

@@ -12,9 +12,10 @@ struct command_output {
 };
 
 /* Run argv[0], found in PATH, with an empty stdin.  environment: NULL or "KEY=VALUE" texts, ended
- * by NULL, laid over this program's environment.  -1 with *e: it cannot be started, or it did not
- * end within limit_s and was killed, or it printed more than 64 MiB.  Whatever its status, 0 means
- * that it ran; command_free() then. */
+ * by NULL, laid over this program's environment.  With *e COMMAND_NOT_STARTED: it cannot be
+ * started; -1: it did not end within limit_s and was killed, or it printed more than 64 MiB.
+ * Whatever its status, 0 means that it ran; command_free() then. */
+#define COMMAND_NOT_STARTED (-2)
 int command_run(const char *const *argv, const char *const *environment, double limit_s,
                 struct command_output *o, struct err *e);
 void command_free(struct command_output *o);

@@ -9,11 +9,6 @@
 
 /* ---- which files ---- */
 
-static bool rejects(const struct source *s)
-{
-    return s->method == METHOD_SPECULATIVE_REJECTION;
-}
-
 bool averages_same_method(const struct source *a, const struct source *b)
 {
     return a->method == b->method && a->compat == b->compat && a->is_static == b->is_static &&
@@ -22,7 +17,7 @@ bool averages_same_method(const struct source *a, const struct source *b)
 
 static bool same_rounds(const struct source *a, const struct source *b)
 {
-    return !rejects(a) || strcmp(a->rounds, b->rounds) == 0;
+    return !source_rejects(a) || strcmp(a->rounds, b->rounds) == 0;
 }
 
 const struct entry *averages_differ(const struct comparison *c, int a, int b)
@@ -47,7 +42,7 @@ static bool is_free(const struct source *s, const char *key)
                              *const best_of_n[] = {"rounds", "compat"},
                              *const rejection[] = {"score_at", "batching"},
                              *const automatic[] = {"n_max", "min_round_tokens"};
-    const char *const *own = rejects(s) ? rejection : best_of_n;
+    const char *const *own = source_rejects(s) ? rejection : best_of_n;
     for (int i = 0; i < 4; i++)
         if (strcmp(key, any[i]) == 0) return true;
     for (int i = 0; i < 2; i++)
@@ -148,7 +143,7 @@ char *averages_missing_text(char out[4 * CELL], const struct comparison *c,
 {
     const struct source *like = &c->files[m->like];
     char method[CELL], n[CELL], what[CELL + 64] = "";
-    if (rejects(like))
+    if (source_rejects(like))
         snprintf(what, sizeof what, ", alpha %g, rounds %.64s", m->alpha,
                  c->files[m->rounds].rounds);
     snprintf(out, 4 * CELL, "%s, N %s%s, seed %llu", cell_method(method, like), cell_n(n, m->n),

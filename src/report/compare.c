@@ -5,7 +5,6 @@
 #include "report/source_list.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -134,7 +134,8 @@ static double number_of(const struct recording *r, const char *attribute)
 /* false: a file of before these were written down. */
 static bool read_passes(struct costs *c, const struct recording *r)
 {
-    c->max_rows = (int64_t)number_of(r, "pass_rows");
+    double rows = number_of(r, "pass_rows");
+    c->max_rows = rows >= 1 && rows <= INT32_MAX ? (int64_t)rows : 0;
     c->generator_weights = number_of(r, "generator_weight_bytes");
     c->reward_weights = number_of(r, "reward_weight_bytes");
     c->generator_token = number_of(r, "generator_kv_bytes");

@@ -53,10 +53,11 @@ static bool ends_with(const char *text, size_t n, const char *mark, size_t m)
 static int run(const char *script, const char *form, char **out, size_t *n, struct err *e)
 {
     struct command_output o;
-    const char *const svg[] = {"gnuplot", script, NULL}, *const other[] = {"gnuplot", "-c", script,
-                                                                           form, NULL};
-    if (command_run(form ? other : svg, NULL, GNUPLOT_LIMIT_S, &o, e) < 0) return DRAW_NO_GNUPLOT;
-    int rc = 0;
+    const char *const svg[] = {"gnuplot", "-d", script, NULL}, /* -d: not what ~/.gnuplot says */
+        *const other[] = {"gnuplot", "-d", "-c", script, form, NULL};
+    int rc = command_run(form ? other : svg, NULL, GNUPLOT_LIMIT_S, &o, e);
+    if (rc == COMMAND_NOT_STARTED) return DRAW_NO_GNUPLOT;
+    if (rc < 0) return err_context(e, "%s: ", script);
     bool whole = form ? begins_with(o.out, o.out_bytes, "\x89PNG", 4) &&
                             ends_with(o.out, o.out_bytes, "IEND\xae\x42\x60\x82", 8)
                       : begins_with(o.out, o.out_bytes, "<?xml", 5) &&

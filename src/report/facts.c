@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "trace/reader.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,10 +16,10 @@ static const char *attr(const struct trace_reader *r, const char *name)
 /* UTC: readers and machines are in many places. */
 static char *start_text(double unix_s, char out[32])
 {
-    time_t t = (time_t)unix_s;
+    bool is_time = unix_s > 0 && unix_s < 253402300800; /* of a year of four digits; no NaN */
+    time_t t = is_time ? (time_t)unix_s : 0;
     struct tm tm;
-    if (!isfinite(unix_s) || unix_s <= 0 || !gmtime_r(&t, &tm) ||
-        strftime(out, 32, "%F %H:%M UTC", &tm) == 0)
+    if (!is_time || !gmtime_r(&t, &tm) || strftime(out, 32, "%F %H:%M UTC", &tm) == 0)
         strcpy(out, "?");
     return out;
 }

@@ -35,11 +35,6 @@ static void put_speedup(json_t *o, const char *key, struct speedup s)
     json_put(o, name, json_text(speedup_kind_names[s.kind]));
 }
 
-static bool rejects(const struct source *s)
-{
-    return s->method == METHOD_SPECULATIVE_REJECTION;
-}
-
 /* Appends a seed to "0 1". */
 static void add_seed(char **text, uint64_t seed)
 {
@@ -61,8 +56,8 @@ static void put_what(json_t *o, const struct source *s)
     char method[CELL];
     json_put(o, "method", json_text(cell_method(method, s)));
     json_put(o, "n", s->n ? json_integer(s->n) : json_null());
-    json_put(o, "alpha", rejects(s) ? json_finite(s->alpha) : json_null());
-    json_put(o, "rounds", rejects(s) ? json_text(s->rounds) : json_null());
+    json_put(o, "alpha", source_rejects(s) ? json_finite(s->alpha) : json_null());
+    json_put(o, "rounds", source_rejects(s) ? json_text(s->rounds) : json_null());
 }
 
 json_t *forms_point(const struct comparison *c, const struct average *p)
@@ -101,7 +96,7 @@ static bool is_of_point(const struct comparison *c, const struct missing_point *
 {
     const struct source *like = &c->files[m->like];
     return averages_same_method(like, s) && m->n == s->n && m->alpha == s->alpha &&
-           (!rejects(s) || strcmp(c->files[m->rounds].rounds, s->rounds) == 0);
+           (!source_rejects(s) || strcmp(c->files[m->rounds].rounds, s->rounds) == 0);
 }
 
 static bool is_same_point(const struct comparison *c, const struct missing_point *a,
@@ -179,6 +174,21 @@ static void put_md(FILE *f, const char *s)
     }
 }
 
+/* As code, whatever it holds: between more backticks than it has in a row, on one line. */
+static void put_md_code(FILE *f, const char *s)
+{
+    int longest = 0, run = 0;
+    for (const char *c = s; *c; c++) {
+        run = *c == '`' ? run + 1 : 0;
+        if (run > longest) longest = run;
+    }
+    for (int i = 0; i <= longest; i++) fputc('`', f);
+    if (longest) fputc(' ', f);
+    for (; *s; s++) fputc((unsigned char)*s < 32 ? ' ' : *s, f);
+    if (longest) fputc(' ', f);
+    for (int i = 0; i <= longest; i++) fputc('`', f);
+}
+
 static void write_md_table(FILE *f, const struct comparison *c, const struct averages *p)
 {
     for (int k = 0; k < ROW_COLUMNS; k++) fprintf(f, "| %s ", row_names[k]);
@@ -232,7 +242,11 @@ static void write_md(FILE *f, const struct comparison *c, const struct averages 
     }
     write_md_figures(f, figures);
     fputs("## Files\n\n", f);
-    for (int i = 0; i < c->n_files; i++) fprintf(f, "%d. `%s`\n", i + 1, c->files[i].path);
+    for (int i = 0; i < c->n_files; i++) {
+        fprintf(f, "%d. ", i + 1);
+        put_md_code(f, c->files[i].path);
+        fputc('\n', f);
+    }
     fputs("\n```", f);
     table_notes(c, f);
     fputc('\n', f);

@@ -15,7 +15,7 @@ static double weight(const int32_t *times, int64_t i)
     return times ? (double)times[i] : 1;
 }
 
-static double ratio(double a, double b)
+double metrics_ratio(double a, double b)
 {
     return b > 0 ? a / b : NAN;
 }
@@ -47,7 +47,7 @@ double metrics_mean_best(const struct metrics_prompt *x, int64_t n, const int32_
         sum += weight(times, i) * x[i].best;
         count += weight(times, i);
     }
-    return ratio(sum, count);
+    return metrics_ratio(sum, count);
 }
 
 static bool has_spread(const struct metrics_prompt *ref)
@@ -76,7 +76,7 @@ double metrics_improvement_score(const struct metrics_prompt *ref, const struct 
         sum += weight(times, i) * (x[i].best - ref[i].max) / (ref[i].max - ref[i].min);
         count += weight(times, i);
     }
-    return 100 * (1 + ratio(sum, count));
+    return 100 * (1 + metrics_ratio(sum, count));
 }
 
 /* kept share = sum over prompts of (best_x - mean_ref) / sum over prompts of (best_ref - mean_ref):
@@ -92,7 +92,7 @@ double metrics_kept_share(const struct metrics_prompt *ref, const struct metrics
         got += weight(times, i) * (x[i].best - ref[i].mean);
         there += weight(times, i) * (ref[i].best - ref[i].mean);
     }
-    return ratio(got, there);
+    return metrics_ratio(got, there);
 }
 
 static bool completed(const struct metrics_prompt *x, int64_t candidate)
@@ -113,7 +113,7 @@ double metrics_survival(const struct metrics_prompt *ref, const struct metrics_p
         sum += completed(&x[i], ref[i].winner) ? weight(times, i) : 0;
         count += weight(times, i);
     }
-    return ratio(sum, count);
+    return metrics_ratio(sum, count);
 }
 
 /* regret = mean over prompts of best_ref - best_x, in reward units.  For paired files only. */
@@ -126,7 +126,7 @@ double metrics_regret(const struct metrics_prompt *ref, const struct metrics_pro
         sum += weight(times, i) * (ref[i].best - x[i].best);
         count += weight(times, i);
     }
-    return ratio(sum, count);
+    return metrics_ratio(sum, count);
 }
 
 double metrics_total(const struct metrics_prompt *x, int64_t n, const int32_t *times,
@@ -142,7 +142,7 @@ double metrics_total(const struct metrics_prompt *x, int64_t n, const int32_t *t
 double metrics_share(const struct metrics_prompt *ref, const struct metrics_prompt *x, int64_t n,
                      const int32_t *times, enum metrics_amount what)
 {
-    return ratio(metrics_total(x, n, times, what), metrics_total(ref, n, times, what));
+    return metrics_ratio(metrics_total(x, n, times, what), metrics_total(ref, n, times, what));
 }
 
 struct ranked {

@@ -50,6 +50,8 @@ struct speedup {
     double value;
 };
 
+double metrics_ratio(double a, double b); /* NaN unless b > 0 */
+
 /* Fill p->min, max and mean from the final rewards [n] of the complete candidates. */
 void metrics_spread(struct metrics_prompt *p, const float *reward, int64_t n);
 

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SWEEPS = 20000, ROUNDS = 12 };
 #define NEAR         0.01 /* of a time: nearer counts as this near */

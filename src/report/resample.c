@@ -58,11 +58,6 @@ static void draw(lanes *times, uint64_t seed, int64_t first, int64_t n, int32_t 
     }
 }
 
-static double ratio(double a, double b)
-{
-    return b > 0 ? a / b : NAN;
-}
-
 /* LANES resamples of one file, of which `keep` are wanted, from the number `at` on. */
 static void sum_up(const struct resample_file *f, const struct term *t, const lanes *times,
                    int64_t n, int64_t at, int64_t keep)
@@ -77,8 +72,8 @@ static void sum_up(const struct resample_file *f, const struct term *t, const la
         compute += w * t[i].compute;
     }
     for (int64_t k = 0; k < keep; k++) {
-        f->score[at + k] = f->reference ? 100 * (1 + ratio(distance[k], counted[k])) : NAN;
-        f->kept[at + k] = f->partner ? ratio(got[k], there[k]) : NAN;
+        f->score[at + k] = f->reference ? 100 * (1 + metrics_ratio(distance[k], counted[k])) : NAN;
+        f->kept[at + k] = f->partner ? metrics_ratio(got[k], there[k]) : NAN;
         f->compute[at + k] = compute[k];
     }
 }

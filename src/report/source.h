@@ -42,6 +42,11 @@ struct source {
     int64_t n_prompts;
 };
 
+static inline bool source_rejects(const struct source *s)
+{
+    return s->method == METHOD_SPECULATIVE_REJECTION;
+}
+
 /* -1 with *e; release *s with source_free in both cases. */
 int source_read(struct source *s, const char *path, struct err *e);
 void source_free(struct source *s);

@@ -5,7 +5,6 @@
 #include "report/twins.h"
 #include "report/words.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- the three parts ---- */

@@ -127,11 +127,24 @@ static void note_curve(const struct comparison *c, int file, const struct speake
     }
 }
 
+/* Files come sorted, those of one point behind each other, by seed. */
+static void note_repetition(const struct comparison *c, int file, const struct speaker *to)
+{
+    if (file == 0) return;
+    const struct source *s = &c->files[file], *x = &c->files[file - 1];
+    if (strcmp(s->family, x->family) != 0 || s->seed != x->seed) return;
+    note(to, file,
+         "the same point and seed as file %d: the two count as two seeds, though they are one; "
+         "leave one out",
+         file);
+}
+
 static void note_file(const struct comparison *c, int file, const struct speaker *to)
 {
     const struct source *s = &c->files[file];
     const struct compare_row *r = &c->rows[file];
     note_difference(c, file, to);
+    note_repetition(c, file, to);
     note_curve(c, file, to);
     note_baselines(c, file, to);
     if (s->only_answers && (r->reference == file || r->partner == file))

@@ -88,8 +88,9 @@ static void append_ids(struct ids *out, const struct ids *ids)
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsigned flags,
                      struct ids *out, struct err *e)
 {
-    /* Replacing may make a text three times as long; positions are 32 bits. */
-    if (n > INT32_MAX / 4) return err_set(e, "text of %zu bytes is too long to tokenize", n);
+    /* A normalizer may make a text 16 times as long, and a little (normalize.c); positions are 32
+     * bits. */
+    if (n > INT32_MAX / 17) return err_set(e, "text of %zu bytes is too long to tokenize", n);
     size_t valid = utf8_valid(text, n), before = out->n;
     if (valid < n) return err_set(e, "invalid UTF-8 at byte %zu of the text", valid);
     struct encoding c = {.t = t, .flags = flags, .out = out};

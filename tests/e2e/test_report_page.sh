@@ -31,8 +31,28 @@ done
 python3 "$here/page_check.py" bare/report.html || fail "the page without figures"
 echo "without gnuplot: a page, the scripts, and the reason"
 
+# ---- a gnuplot that does not do ----
+mkdir fake
+printf '#!/bin/sh\nexec /usr/bin/head -c 70000000 /dev/zero\n' >fake/gnuplot
+chmod +x fake/gnuplot
+status=0
+PATH=$work/fake:$PATH "$SPECREJ" report files/*.h5 -o flood >out 2>log || status=$?
+[ $status = 2 ] && grep -q "flood/improvement.gp: gnuplot printed more than 64 MiB" log ||
+    fail "status $status of a gnuplot that floods: $(cat log)"
+[ ! -s out ] || fail "output before the error"
+
+# ---- the command in the page, for a shell to take again ----
+mkdir "it's \$HOME"
+PATH=$work/none "$SPECREJ" report files/*.h5 -o "it's \$HOME" >out 2>log || fail "report into an odd folder: $(cat log)"
+made=$(python3 -c '
+import html, re, sys
+print(html.unescape(re.search("Made by <code>(.*?)</code>", open(sys.argv[1]).read(), re.S).group(1)))' "it's \$HOME/report.html")
+[ "$(eval "set -- $made" && echo "${!#}")" = "it's \$HOME" ] || fail "the command is not what was given: $made"
+
 command -v gnuplot >/dev/null || { echo "skipped from here on: needs gnuplot" && exit 77; }
-"$SPECREJ" report files/*.h5 -o page >out 2>log || fail "report: $(cat log)"
+mkdir home
+echo 'exit status 3' >home/.gnuplot # of somebody who draws otherwise: not read
+HOME=$work/home "$SPECREJ" report files/*.h5 -o page >out 2>log || fail "report: $(cat log)"
 [ ! -s log ] || fail "a warning: $(cat log)"
 if grep -q "not drawn" out; then fail "$(grep "not drawn" out)"; fi
 for name in "${all[@]}"; do

@@ -22,7 +22,7 @@
 enum { N = 6, PROMPTS = 2, LENGTHS = 2 };
 
 struct place {
-    char *folder, *paths[4];
+    char *folder, *paths[128];
     int n_paths;
 };
 
@@ -72,6 +72,7 @@ struct made {
     const char *name, *sets;
     bool rejects, is_scored;
     void (*damage)(struct rows rows); /* NULL: none */
+    bool no_budget, is_judged;
 };
 
 static void fill_candidates(const struct made *m, int64_t prompt, struct candidate_row *c)
@@ -137,6 +138,7 @@ static void commit(struct trace *t, const struct made *m, int64_t prompt)
                                    .comm_s = 0.5,
                                    .wait_s = 0.25 + (double)prompt};
     r.prompt.best_reward = rewards[prompt][r.prompt.best_candidate];
+    if (m->no_budget) rounds[0].budget_tokens = rounds[1].budget_tokens = 0;
     if (m->damage) m->damage((struct rows){&r.prompt, c, p});
     struct err e;
     if (trace_commit(t, &r, &e) < 0) fail_msg("%s", e.text);
@@ -168,17 +170,21 @@ static void add_file(struct place *p, const struct made *m)
     for (int64_t i = 0; i < PROMPTS; i++) commit(t, m, i);
     trace_close(t);
     struct trace_judge_meta judge = {.judge = "somebody", .job_yaml = yaml};
-    if (m->is_scored && trace_judge(path, &judge, judge_rows, NULL, &e) < 0) fail_msg("%s", e.text);
+    bool is_judged = m->is_scored || m->is_judged;
+    if (is_judged && trace_judge(path, &judge, judge_rows, NULL, &e) < 0) fail_msg("%s", e.text);
     free(yaml);
     free(file);
     free(copy);
     job_free(&j);
 }
 
-static const struct made best_of_n = {"bon.h5", "method=best_of_n", false, false, NULL},
+static const struct made best_of_n = {"bon.h5", "method=best_of_n", false, false, NULL, false,
+                                      false},
                          scored = {"scored.h5", "method=best_of_n;score_at=every 16;judge.path=j",
-                                   false, true, NULL},
-                         rejection = {"sr.h5", "alpha=0.5", true, false, NULL};
+                                   false,       true,
+                                   NULL,        false,
+                                   false},
+                         rejection = {"sr.h5", "alpha=0.5", true, false, NULL, false, false};
 
 /* What is printed; caller frees. */
 static char *make_report(struct place *p)
@@ -298,7 +304,8 @@ static void test_judge(void **state)
 static void test_curves(void **state)
 {
     struct place *p = *state;
-    const struct made other = {"other.h5", "alpha=0.25;budget_tokens=4096", true, false, NULL};
+    const struct made other = {
+        "other.h5", "alpha=0.25;budget_tokens=4096", true, false, NULL, false, false};
     add_file(p, &best_of_n);
     add_file(p, &rejection);
     add_file(p, &other);
@@ -338,6 +345,45 @@ static void test_reasons(void **state)
     free(html);
     free(md);
     free(text);
+}
+
+/* What a caption says of points that are left out, and what it does not know. */
+static void test_captions(void **state)
+{
+    struct place *p = *state;
+    enum { POINTS = 104 };
+    struct made unknown = rejection;
+    unknown.no_budget = true;
+    add_file(p, &best_of_n);
+    add_file(p, &unknown);
+    free(make_report(p));
+    holds(p, "report.md", "in whole pages of 16 tokens.  One prompt");
+    for (int i = 1; i < POINTS; i++) {
+        char name[32], sets[32];
+        snprintf(name, sizeof name, "%d.h5", i);
+        snprintf(sets, sizeof sets, "alpha=%g", 0.5 + i / 1000.0);
+        struct made one = {.name = name, .sets = sets, .rejects = true};
+        add_file(p, &one);
+    }
+    free(make_report(p));
+    holds(p, "report.md", "Of 104 points the 100 with the largest.");
+    holds(p, "report.md", "Of 105 points the first 100."); /* phases */
+    holds(p, "report.md", "Of 105 points the first 4.");   /* lengths */
+}
+
+/* Where only the rejecting file was judged, nothing is wrong with Best-of-N's rewards. */
+static void test_judged_by_half(void **state)
+{
+    struct place *p = *state;
+    const struct made bon = {.name = "bon.h5", .sets = "method=best_of_n;judge.path=j"},
+                      sr = {.name = "sr.h5",
+                            .sets = "alpha=0.5;judge.path=j",
+                            .rejects = true,
+                            .is_judged = true};
+    add_file(p, &bon);
+    add_file(p, &sr);
+    free(make_report(p));
+    holds(p, "report.md", "not drawn: no Best-of-N file was judged");
 }
 
 /* ---- files that somebody damaged ---- */
@@ -380,13 +426,17 @@ static void test_damaged(void **state)
         struct made file;
         const char *says;
     } cases[] = {
-        {{"1.h5", "alpha=0.5", true, false, too_long}, "n_tokens 1000000000000 is not from 0 to"},
-        {{"2.h5", "alpha=0.5", true, false, below_none}, "n_tokens -2 is not from 0 to"},
-        {{"3.h5", "alpha=0.5", true, false, late_round}, "rejected_round 2147483647 is not"},
-        {{"4.h5", "method=best_of_n;score_at=every 16", false, true, late_partial},
+        {{"1.h5", "alpha=0.5", true, false, too_long, false, false},
+         "n_tokens 1000000000000 is not from 0 to"},
+        {{"2.h5", "alpha=0.5", true, false, below_none, false, false},
+         "n_tokens -2 is not from 0 to"},
+        {{"3.h5", "alpha=0.5", true, false, late_round, false, false},
+         "rejected_round 2147483647 is not"},
+        {{"4.h5", "method=best_of_n;score_at=every 16", false, true, late_partial, false, false},
          "partial reward's round 2147483647 is not"},
-        {{"5.h5", "method=best_of_n;score_at=every 16", false, true, no_count}, "n -1 is not"},
-        {{"6.h5", "alpha=0.5", true, false, vast_prompt}, "prompt_tokens"},
+        {{"5.h5", "method=best_of_n;score_at=every 16", false, true, no_count, false, false},
+         "n -1 is not"},
+        {{"6.h5", "alpha=0.5", true, false, vast_prompt, false, false}, "prompt_tokens"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct err e;
@@ -407,8 +457,10 @@ static void test_damaged(void **state)
 static void test_endless(void **state)
 {
     struct place *p = *state;
-    const struct made endless = {"endless.h5", "alpha=0.5;sampling.max_new_tokens=2000000000", true,
-                                 false, vast_tokens};
+    const struct made endless = {"endless.h5", "alpha=0.5;sampling.max_new_tokens=2000000000",
+                                 true,         false,
+                                 vast_tokens,  false,
+                                 false};
     add_file(p, &endless);
     free(make_report(p));
     holds(p, "report.md", "responses of more than 1048576 tokens");
@@ -418,9 +470,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_sawtooth), TEST(test_lost),    TEST(test_phases),
-        TEST(test_partial),  TEST(test_judge),   TEST(test_curves),
-        TEST(test_reasons),  TEST(test_damaged), TEST(test_endless),
+        TEST(test_sawtooth), TEST(test_lost),     TEST(test_phases),         TEST(test_partial),
+        TEST(test_judge),    TEST(test_curves),   TEST(test_reasons),        TEST(test_damaged),
+        TEST(test_endless),  TEST(test_captions), TEST(test_judged_by_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -729,6 +729,25 @@ static void test_groups(void **state)
     assert_non_null(strstr(e.text, "sampling.temperature is '1"));
 }
 
+/* The same point and seed twice is told; a path with backticks stays one piece of code. */
+static void test_repetition(void **state)
+{
+    struct place *p = *state;
+    struct fake_file again = bon;
+    again.name = "a`g``ain.h5";
+    add_file(p, &bon);
+    add_file(p, &again);
+    json_decref(reported((const char *const *)p->paths, 2, p->folder));
+    size_t n;
+    char *md = temp_read(p->folder, "report.md", &n);
+    for (char *c = md; *c; c++)
+        if (*c == '\n') *c = ' ';
+    assert_non_null(strstr(md, "the same point and seed as file 1"));
+    assert_non_null(strstr(md, "/a`g``ain.h5 ``` "));
+    assert_non_null(strstr(md, ". ``` /"));
+    free(md);
+}
+
 /* Bytes of a path or a reason that are no UTF-8 become U+FFFD. */
 static void test_no_utf8(void **state)
 {
@@ -797,13 +816,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_numbers),          TEST(test_left_out), TEST(test_one_prompt),
-        TEST(test_baselines),        TEST(test_unpaired), TEST(test_only_answers),
-        TEST(test_refused),          TEST(test_averages), TEST(test_resamples),
-        TEST(test_speedup_limits),   TEST(test_missing),  TEST(test_table),
-        TEST(test_mixed_curve),      TEST(test_json),     TEST(test_forms),
-        TEST(test_overlap_is_noted), TEST(test_groups),   TEST(test_replayed_beside_runs),
-        TEST(test_no_utf8),
+        TEST(test_numbers),          TEST(test_left_out),   TEST(test_one_prompt),
+        TEST(test_baselines),        TEST(test_unpaired),   TEST(test_only_answers),
+        TEST(test_refused),          TEST(test_averages),   TEST(test_resamples),
+        TEST(test_speedup_limits),   TEST(test_missing),    TEST(test_table),
+        TEST(test_mixed_curve),      TEST(test_json),       TEST(test_forms),
+        TEST(test_overlap_is_noted), TEST(test_groups),     TEST(test_replayed_beside_runs),
+        TEST(test_no_utf8),          TEST(test_repetition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

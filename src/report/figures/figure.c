@@ -15,11 +15,6 @@ const struct source *figure_source(const struct figure_scene *s, int point)
     return &s->c->files[s->a->items[point].first];
 }
 
-bool figure_rejects(const struct source *s)
-{
-    return s->method == METHOD_SPECULATIVE_REJECTION;
-}
-
 void figure_put_quoted(FILE *f, const char *text)
 {
     fputc('\'', f);
@@ -36,7 +31,7 @@ static bool rounds_differ(const struct figure_scene *s)
     const char *first = NULL;
     for (int i = 0; i < s->a->n; i++) {
         const struct source *x = figure_source(s, i);
-        if (!figure_rejects(x)) continue;
+        if (!source_rejects(x)) continue;
         if (!first) first = x->rounds;
         if (strcmp(first, x->rounds) != 0) return true;
     }
@@ -46,7 +41,7 @@ static bool rounds_differ(const struct figure_scene *s)
 char *figure_rounds(char out[CELL], const struct figure_scene *s, int point)
 {
     const struct source *x = figure_source(s, point);
-    bool shown = figure_rejects(x) && rounds_differ(s);
+    bool shown = source_rejects(x) && rounds_differ(s);
     out[0] = 0;
     if (shown) snprintf(out, CELL, ", %.24s%s", x->rounds, strlen(x->rounds) > 24 ? "..." : "");
     return out;
@@ -61,7 +56,7 @@ static bool is_alike(const struct figure_scene *s, int point)
         if (i != point && x->method == y->method && x->compat == y->compat && x->n == y->n &&
             x->is_static == y->is_static && x->is_replayed == y->is_replayed &&
             x->scores_on_the_way == y->scores_on_the_way && x->alpha == y->alpha &&
-            (!figure_rejects(x) || strcmp(x->rounds, y->rounds) == 0))
+            (!source_rejects(x) || strcmp(x->rounds, y->rounds) == 0))
             return true;
     }
     return false;
@@ -72,7 +67,7 @@ char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int poi
     const struct source *x = figure_source(s, point);
     char n[CELL], rest[CELL + 24] = "", rounds[CELL], number[32] = "";
     const char *method = "Best-of-";
-    if (figure_rejects(x)) {
+    if (source_rejects(x)) {
         method = x->compat == COMPAT_PAPER_CODE_2024 ? "2024 code, N " : "Rejection, N ";
         snprintf(rest, sizeof rest, ", alpha %g%s", x->alpha, figure_rounds(rounds, s, point));
     } else if (x->is_static) {

@@ -73,12 +73,12 @@ void figure_put_quoted(FILE *f, const char *text);
 void figure_put_key(FILE *f, int n);
 
 /* One row of a drawing with a row per point: its labels, and the height that n rows take. */
+#define FIGURE_MAX_ROWS 100 /* more are no drawing, and soon no PNG */
 void figure_put_rows(FILE *f, const struct figure_scene *s, const int *points, int n);
 int figure_rows_height(int n, int key_rows);
 
 /* The first file of a point. */
 const struct source *figure_source(const struct figure_scene *s, int point);
-bool figure_rejects(const struct source *s);
 
 /* Mean over the prompts of each of `rows` rows [rows][n_prompts] (NaN: not counted) and the middle
  * 95 % of its means over the comparison's resamples of the prompts. */

@@ -3,7 +3,10 @@
  * al. 2024, arXiv:2410.20290, figure 3. */
 #include "report/figures/figure.h"
 
+#include "base/mem.h"
+
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_drawn(const struct average *x)
@@ -16,28 +19,35 @@ static bool is_drawn(const struct average *x)
  * points are N. */
 static bool same_series(const struct source *a, const struct source *b)
 {
-    if (a->method != b->method || a->is_replayed != b->is_replayed || averages_curve_differs(a, b))
-        return false;
-    return a->method == METHOD_BEST_OF_N || a->n == b->n;
+    if (a->method != b->method || a->is_replayed != b->is_replayed) return false;
+    if (a->method != METHOD_BEST_OF_N && a->n != b->n) return false;
+    return !averages_curve_differs(a, b); /* last: it takes long */
 }
 
-static bool begins_series(const struct figure_scene *s, int at)
+/* of [points]: the number of each point's series, from 1 on; 0: not drawn.  first [points]: the
+ * first point of each series.  Returns how many there are. */
+static int number_series(const struct figure_scene *s, int *of, int *first)
 {
-    for (int i = 0; i < at; i++)
-        if (is_drawn(&s->a->items[i]) && same_series(figure_source(s, i), figure_source(s, at)))
-            return false;
-    return is_drawn(&s->a->items[at]);
+    int n = 0;
+    for (int i = 0; i < s->a->n; i++) {
+        int k = 0;
+        if (!is_drawn(&s->a->items[i])) continue;
+        while (k < n && !same_series(figure_source(s, first[k]), figure_source(s, i))) k++;
+        if (k == n) first[n++] = i;
+        of[i] = k + 1;
+    }
+    return n;
 }
 
 /* x, y, x's limits, y's limits, label: "120" or "0.5". */
-static void put_series(FILE *f, const struct figure_scene *s, int at, int number)
+static void put_series(FILE *f, const struct figure_scene *s, const int *of, int number)
 {
     fprintf(f, "$series%d << END\n", number);
-    for (int i = at; i < s->a->n; i++) {
+    for (int i = 0; i < s->a->n; i++) {
         const struct average *x = &s->a->items[i];
         const struct source *source = figure_source(s, i);
         char label[CELL];
-        if (!is_drawn(x) || !same_series(figure_source(s, at), source)) continue;
+        if (of[i] != number) continue;
         if (source->method == METHOD_BEST_OF_N)
             cell_n(label, source->n);
         else
@@ -87,23 +97,38 @@ static void put_title(FILE *f, const struct figure_scene *s, int point)
 }
 
 /* Neighbours have theirs on different sides: points of near cost and score are common. */
-static void put_labels(FILE *f, const struct figure_scene *s, int at, int n)
+static void put_labels(FILE *f, const struct figure_scene *s, const int *of, int n)
 {
     static const char *const offsets[] = {"1.2,0.8", "1.4,-0.8", "-1.4,0.8"};
     int points = 0;
-    for (int i = at; i < s->a->n; i++)
-        points +=
-            is_drawn(&s->a->items[i]) && same_series(figure_source(s, at), figure_source(s, i));
+    for (int i = 0; i < s->a->n; i++) points += of[i] == n;
     for (int i = 0; i < 3 && i < points; i++)
         fprintf(f, ", \\\n     $series%d every 3::%d using 1:2:7 with labels offset %s notitle", n,
                 i, offsets[i]);
+}
+
+static void put_script(FILE *f, const struct figure_scene *s, const int *of, const int *first,
+                       int n)
+{
+    for (int k = 1; k <= n; k++) put_series(f, s, of, k);
+    figure_put_key(f, n);
+    for (int k = 1; k <= n; k++) {
+        bool curve = figure_source(s, first[k - 1])->method == METHOD_BEST_OF_N;
+        fprintf(f, "%s $series%d using 1:2:3:4:5:6 with xyerrorbars linetype %d pointtype %d ",
+                k == 1 ? "plot" : ", \\\n    ", k, k, curve ? 7 : 5);
+        put_title(f, s, first[k - 1]);
+        if (curve)
+            fprintf(f, ", \\\n     $series%d using 1:2 with lines linetype %d notitle", k, k);
+        put_labels(f, s, of, k);
+    }
+    fputc('\n', f);
 }
 
 static bool write_improvement(const void *state, const struct figure_scene *s, FILE *f,
                               struct figure_words *w)
 {
     (void)state;
-    int n = 0, drawn = 0;
+    int drawn = 0;
     for (int i = 0; i < s->a->n; i++) drawn += is_drawn(&s->a->items[i]);
     if (drawn == 0) {
         strcpy(w->why, "no Best-of-N file with all its candidates is there to hold others against");
@@ -116,23 +141,13 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
             (long long)s->c->reference_n);
     fprintf(f, "set ylabel \"improvement score (Best-of-%lld = 100)\"\n",
             (long long)s->c->reference_n);
-    for (int i = 0; i < s->a->n; i++)
-        if (begins_series(s, i)) put_series(f, s, i, ++n);
-    figure_put_key(f, n);
+    size_t points = (size_t)s->a->n;
+    int *of = mem_calloc(points, sizeof *of), *first = mem_calloc(points, sizeof *first),
+        n = number_series(s, of, first);
+    put_script(f, s, of, first, n);
     w->height = FIGURE_HEIGHT + (n > 3 ? 18 * (n - 3) : 0);
-    n = 0;
-    for (int i = 0; i < s->a->n; i++) {
-        if (!begins_series(s, i)) continue;
-        bool curve = figure_source(s, i)->method == METHOD_BEST_OF_N;
-        n++;
-        fprintf(f, "%s $series%d using 1:2:3:4:5:6 with xyerrorbars linetype %d pointtype %d ",
-                n == 1 ? "plot" : ", \\\n    ", n, n, curve ? 7 : 5);
-        put_title(f, s, i);
-        if (curve)
-            fprintf(f, ", \\\n     $series%d using 1:2 with lines linetype %d notitle", n, n);
-        put_labels(f, s, i, n);
-    }
-    fputc('\n', f);
+    free(first);
+    free(of);
     snprintf(w->caption, sizeof w->caption,
              "Improvement score against relative compute; bars are 95 %% intervals over the "
              "prompts.  Best-of-N is labelled by N, Speculative Rejection by alpha: the further up "

@@ -62,7 +62,7 @@ static unsigned wants(const void *state, const struct figure_scene *s, int file,
     const struct judged *x = state;
     const struct source *p = &s->c->files[file];
     if (x->point < 0 || !may_be_judged(p)) return 0;
-    return point == x->point || figure_rejects(p) ? SEE_CANDIDATES : 0;
+    return point == x->point || source_rejects(p) ? SEE_CANDIDATES : 0;
 }
 
 /* Candidates without either reward are in no subset. */
@@ -169,7 +169,7 @@ static int put_answers(FILE *f, const struct judged *x, const struct figure_scen
     for (size_t i = 0; i < points; i++) {
         struct figure_mean m[2];
         char label[32];
-        if (!figure_rejects(figure_source(s, (int)i))) continue;
+        if (!source_rejects(figure_source(s, (int)i))) continue;
         copy_row(values, x->answers + i * prompts, x->answers_n + i * prompts, x->n_prompts);
         copy_row(values + prompts, x->answers + (points + i) * prompts, x->answers_n + i * prompts,
                  x->n_prompts);
@@ -190,7 +190,9 @@ static bool write_judge(const void *state, const struct figure_scene *s, FILE *f
                         struct figure_words *w)
 {
     const struct judged *x = state;
-    if (!x->judge[0]) {
+    int64_t seen = 0; /* a rejecting file may be judged where Best-of-N is not */
+    for (int64_t p = 0; p < x->n_prompts; p++) seen += x->curve_n[p];
+    if (seen == 0) {
         strcpy(w->why, "no Best-of-N file was judged (judge.path)");
         return false;
     }

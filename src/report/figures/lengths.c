@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +18,7 @@ struct mark {
 
 struct lengths {
     int points[MAX_POINTS], n_points; /* that are drawn */
+    int n_eligible;                   /* that could be */
     struct mark *marks;               /* owned [n_points][prompts] */
 };
 
@@ -27,10 +27,11 @@ struct lengths {
 static void choose_points(struct lengths *x, const struct figure_scene *s)
 {
     for (int any = 0; any < 2 && x->n_points == 0; any++)
-        for (int i = 0; i < s->a->n && x->n_points < MAX_POINTS; i++) {
+        for (int i = 0; i < s->a->n; i++) {
             const struct source *p = figure_source(s, i);
             if (p->is_replayed || p->scores_on_the_way) continue;
-            if (any || p->n == s->c->reference_n) x->points[x->n_points++] = i;
+            if (!any && p->n != s->c->reference_n) continue;
+            if (x->n_eligible++ < MAX_POINTS) x->points[x->n_points++] = i;
         }
 }
 
@@ -133,10 +134,14 @@ static bool write_lengths(const void *state, const struct figure_scene *s, FILE 
     figure_put_key(f, x->n_points);
     put_plot(f, s, x, 2, true);
     fputs("unset multiplot\n", f);
+    char left_out[64] = "";
+    if (x->n_eligible > x->n_points)
+        snprintf(left_out, sizeof left_out, "  Of %d points the first %d.", x->n_eligible,
+                 x->n_points);
     snprintf(w->caption, sizeof w->caption,
              "Compute of each prompt (time x ranks that worked on it) against the tokens of its "
-             "prompt and of the answer that was chosen; means over the seeds.%s",
-             s->c->n_prompts > MAX_MARKS ? "  Not every prompt is drawn." : "");
+             "prompt and of the answer that was chosen; means over the seeds.%s%s",
+             left_out, s->c->n_prompts > MAX_MARKS ? "  Not every prompt is drawn." : "");
     return true;
 }
 

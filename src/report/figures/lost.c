@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +40,7 @@ static unsigned wants(const void *state, const struct figure_scene *s, int file,
     const struct compare_row *row = &s->c->rows[file];
     const struct source *x = &s->c->files[file];
     bool paired = row->partner >= 0 && row->partner != file && row->is_paired;
-    return paired && figure_rejects(x) && !x->only_answers ? SEE_CANDIDATES : 0;
+    return paired && source_rejects(x) && !x->only_answers ? SEE_CANDIDATES : 0;
 }
 
 /* A candidate that was complete when a round ranked it among the rejected can still win: it is not

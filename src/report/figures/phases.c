@@ -81,9 +81,9 @@ static bool write_phases(const void *state, const struct figure_scene *s, FILE *
                          struct figure_words *w)
 {
     const struct phases *p = state;
-    int *points = mem_calloc((size_t)s->a->n, sizeof *points), n = 0;
+    int *points = mem_calloc((size_t)s->a->n, sizeof *points), n = 0, all = 0;
     for (int i = 0; i < s->a->n; i++)
-        if (p->n[i] > 0 && total(p, i) > 0) points[n++] = i;
+        if (p->n[i] > 0 && total(p, i) > 0 && all++ < FIGURE_MAX_ROWS) points[n++] = i;
     if (n > 0) {
         w->height = figure_rows_height(n, 3);
         put_data(f, p, points, n);
@@ -97,10 +97,14 @@ static bool write_phases(const void *state, const struct figure_scene *s, FILE *
                     "linecolor rgb \"%s\" title \"%s\"",
                     k ? ", \\\n     " : "", k + 2, k + 2, k + 3, looks[k].colour, looks[k].name);
         fputc('\n', f);
-        strcpy(w->caption,
-               "Wall time of a prompt by phase, means over the compared prompts and the seeds: "
-               "prefill of both models, generating, scoring, between ranks (comm), and the rest "
-               "(wait).  Loading is not in it.");
+        size_t at = (size_t)snprintf(
+            w->caption, sizeof w->caption,
+            "Wall time of a prompt by phase, means over the compared prompts and the seeds: "
+            "prefill of both models, generating, scoring, between ranks (comm), and the rest "
+            "(wait).  Loading is not in it.");
+        if (all > n)
+            snprintf(w->caption + at, sizeof w->caption - at, "  Of %d points the first %d.", all,
+                     n);
     } else {
         strcpy(w->why, "no file holds times of its phases (a replayed file has none)");
     }

@@ -2,9 +2,11 @@
  * prompt and the mean over the prompts.
  *
  * Live candidates advance together, and one that was rejected ends with the tokens it had in that
- * round; so the candidates' lengths alone say who is live when, exactly:
+ * round; so the candidates' lengths alone say who is live when:
  *     before the round at t tokens   those longer than t, and those rejected with t tokens
  *     after it                       those longer than t
+ * This is exact but for compat: paper_code_2024, where a round may cut a complete candidate, too:
+ * such a one counts as live up to the end that it came to, as it was.
  * KV in use: whole pages of PAGE_TOKENS tokens; the prompt's once, and of each live candidate all
  * tokens but the newest (decode/sequence.h), which the step after the round writes. */
 #include "report/figures/figure.h"
@@ -49,7 +51,7 @@ static int choose_point(const struct figure_scene *s)
     int best = -1;
     for (int i = 0; i < s->a->n; i++) {
         const struct source *x = figure_source(s, i);
-        if (!figure_rejects(x) || x->is_replayed || !(x->alpha > 0)) continue;
+        if (!source_rejects(x) || x->is_replayed || !(x->alpha > 0)) continue;
         const struct source *y = best < 0 ? NULL : figure_source(s, best);
         if (!y || x->n > y->n || (x->n == y->n && fabs(x->alpha - 0.5) < fabs(y->alpha - 0.5)))
             best = i;
@@ -243,12 +245,15 @@ static bool write_sawtooth(const void *state, const struct figure_scene *s, FILE
     put_example(f, &t->tracks.items[t->example]);
     put_mean(f, t, longest);
     put_plots(f, t);
+    char budget[64] = "";
+    if (t->budget > 0)
+        snprintf(budget, sizeof budget, ", of a budget of %lld", (long long)t->budget);
     snprintf(w->caption, sizeof w->caption,
              "%s: candidates that are live, and KV tokens in use by them and the prompt, in whole "
-             "pages of %d tokens, of a budget of %lld.  One prompt (the first with the most "
+             "pages of %d tokens%s.  One prompt (the first with the most "
              "rounds) and the mean over "
              "the prompts and seeds.",
-             label, PAGE_TOKENS, (long long)t->budget);
+             label, PAGE_TOKENS, budget);
     w->height = 480;
     return true;
 }

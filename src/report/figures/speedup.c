@@ -11,7 +11,7 @@
 static bool is_drawn(const struct figure_scene *s, int point)
 {
     const struct speedup *x = &s->a->items[point].speedup;
-    return figure_rejects(figure_source(s, point)) && x->kind != SPEEDUP_NONE &&
+    return source_rejects(figure_source(s, point)) && x->kind != SPEEDUP_NONE &&
            isfinite(x->value) && x->value > 0;
 }
 
@@ -113,6 +113,20 @@ static void put_range(FILE *f, const struct figure_scene *s, const int *points, 
     fprintf(f, "set xrange [%.6g:%.6g]\n", low / 1.5, high * 1.5);
 }
 
+/* Those that gain most, when there are too many; returns how many are left. */
+static int keep_most(const struct figure_scene *s, int *points, int n)
+{
+    while (n > FIGURE_MAX_ROWS) {
+        int least = 0;
+        for (int k = 1; k < n; k++)
+            if (s->a->items[points[k]].speedup.value < s->a->items[points[least]].speedup.value)
+                least = k;
+        memmove(points + least, points + least + 1, (size_t)(n - least - 1) * sizeof *points);
+        n--;
+    }
+    return n;
+}
+
 static bool write_speedup(const void *state, const struct figure_scene *s, FILE *f,
                           struct figure_words *w)
 {
@@ -120,6 +134,8 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
     int *points = mem_calloc((size_t)s->a->n, sizeof *points), n = 0;
     for (int i = 0; i < s->a->n; i++)
         if (is_drawn(s, i)) points[n++] = i;
+    int all = n;
+    n = keep_most(s, points, n);
     if (n > 0) {
         w->height = figure_rows_height(n, 2);
         struct blocks n_of = put_data(f, s, points, n);
@@ -130,10 +146,14 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
               "dashtype 2\n",
               f);
         put_plot(f, n_of);
-        strcpy(w->caption,
-               "What Best-of-N costs to reach the same score, over what the point cost; bars are "
-               "95 % intervals over the prompts.  An arrow marks a bound: no Best-of-N here "
-               "reached the score (>=), or even the cheapest exceeds it (<=).");
+        size_t at = (size_t)snprintf(
+            w->caption, sizeof w->caption,
+            "What Best-of-N costs to reach the same score, over what the point cost; bars are "
+            "95 %% intervals over the prompts.  An arrow marks a bound: no Best-of-N here "
+            "reached the score (>=), or even the cheapest exceeds it (<=).");
+        if (all > n)
+            snprintf(w->caption + at, sizeof w->caption - at,
+                     "  Of %d points the %d with the largest.", all, n);
     } else {
         strcpy(w->why, "it needs Speculative Rejection files and Best-of-N files to hold them "
                        "against");
