@@ -21,7 +21,7 @@ static int setup(void **state)
     folder = temp_folder();
     path = mem_printf("%s/a.h5", folder);
     struct result_rows r;
-    result_rows_make(&r);
+    result_rows_make(&r, 0);
     result_rows_write(&r, path);
     result_rows_free(&r);
     return 0;
@@ -106,7 +106,7 @@ static void link_into_another_file(void **state)
     (void)state;
     char *other = mem_printf("%s/b.h5", folder);
     struct result_rows r;
-    result_rows_make(&r);
+    result_rows_make(&r, 0);
     result_rows_write(&r, other);
     result_rows_free(&r);
     hid_t file = open_for_change();
@@ -122,7 +122,7 @@ static void text_without_end(void **state)
 {
     (void)state;
     struct result_rows r;
-    result_rows_make(&r);
+    result_rows_make(&r, 0);
     struct prompt_row *p = r.rows[D_PROMPTS];
     memset(p[1].key, 'k', sizeof p[1].key);
     result_rows_write(&r, path);
