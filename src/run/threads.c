@@ -88,7 +88,7 @@ struct threads_launch threads_launch(void)
     return l;
 }
 
-/* The parent of a process and its program's name; 0: it cannot be seen. */
+/* The parent of a process and its program's name; 0 and "": it cannot be seen. */
 static pid_t parent_of(pid_t process, char name[32])
 {
     char path[48], line[256];
@@ -96,7 +96,7 @@ static pid_t parent_of(pid_t process, char name[32])
     FILE *f = fopen(path, "r");
     size_t n = f ? fread(line, 1, sizeof line - 1, f) : 0;
     if (f) fclose(f);
-    line[n] = '\0';
+    line[n] = name[0] = '\0';
     char *open = strchr(line, '('), *shut = strrchr(line, ')'); /* a name may hold both */
     if (!open || !shut || shut < open || strlen(shut) < 4) return 0;
     *shut = '\0';
