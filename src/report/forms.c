@@ -89,6 +89,11 @@ json_t *forms_point(const struct comparison *c, const struct average *p)
     return o;
 }
 
+void forms_put_energy(json_t *o, const struct average *p)
+{
+    put_number(o, "energy_j", p ? p->total[AMOUNT_ENERGY_J] : NAN);
+}
+
 /* ---- missing points ---- */
 
 static bool is_of_point(const struct comparison *c, const struct missing_point *m,
@@ -142,6 +147,7 @@ static json_t *missing_row(const struct comparison *c, const struct averages *p,
     json_decref(columns);
     put_what(o, &s);
     put_missing_seeds(o, c, p, &s);
+    forms_put_energy(o, NULL);
     return o;
 }
 
@@ -154,6 +160,7 @@ static int write_csv(const struct comparison *c, const struct averages *p, const
     for (int i = 0; i < p->n && rc == 0; i++) {
         json_t *row = forms_point(c, &p->items[i]);
         put_missing_seeds(row, c, p, &c->files[p->items[i].first]);
+        forms_put_energy(row, &p->items[i]);
         rc = export_write(w, row, e);
     }
     for (size_t i = 0; i < p->missing.n && rc == 0; i++) {

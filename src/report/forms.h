@@ -13,8 +13,10 @@
 
 #include <jansson.h>
 
-/* One point, flat: the row of report.csv.  Caller json_decref()s. */
+/* One point, flat: the row of report.csv up to missing_seeds.  Caller json_decref()s. */
 json_t *forms_point(const struct comparison *c, const struct average *p);
+/* What comes behind it: energy_j.  p NULL: a point that is missing. */
+void forms_put_energy(json_t *o, const struct average *p);
 
 /* Write them all into a folder that exists.  -1 with *e: it cannot be written to; OUTPUT_UNWRITTEN
  * (output.h) with *e. */

@@ -14,8 +14,9 @@ enum metrics_amount {
                          loading and idling not */
     AMOUNT_TOKENS_GENERATED,
     AMOUNT_TOKENS_SCORED,
-    AMOUNT_FLOPS, /* of both models */
-    AMOUNT_BYTES, /* of weights and KV that both models had to move */
+    AMOUNT_FLOPS,    /* of both models */
+    AMOUNT_BYTES,    /* of weights and KV that both models had to move */
+    AMOUNT_ENERGY_J, /* of the ranks that worked on it; NaN: not known */
     METRICS_AMOUNTS
 };
 

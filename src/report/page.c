@@ -206,15 +206,17 @@ static void put_file(FILE *f, const struct page *p, int i)
     element(f, "td", "td", "%s", cell_number(a, "%.3g", r->relative_compute));
     element(f, "td", "td", "%s", cell_speedup(a, r->speedup));
     element(f, "td", "td", "%s", cell_number(a, "%.3g", r->rank_hours));
+    element(f, "td", "td", "%s", cell_number(a, "%.4g", r->total[AMOUNT_ENERGY_J]));
     fputs("</tr>\n", f);
 }
 
 static void put_files(FILE *f, const struct page *p)
 {
-    static const char *const names[] = {
-        "#",           "file",        "method",  "N",       "alpha",     "rounds",      "seed",
-        "best reward", "improvement", "(95 %)",  "winners", "regret",    "rounds made", "generated",
-        "scored",      "time",        "compute", "speedup", "rank-hours"};
+    static const char *const names[] = {"#",           "file",      "method",     "N",
+                                        "alpha",       "rounds",    "seed",       "best reward",
+                                        "improvement", "(95 %)",    "winners",    "regret",
+                                        "rounds made", "generated", "scored",     "time",
+                                        "compute",     "speedup",   "rank-hours", "joules"};
     begin_section(f, "files", "Files");
     begin_table(f, "Files: one row per result file", names, sizeof names / sizeof *names, 3);
     for (int i = 0; i < p->c->n_files; i++) put_file(f, p, i);

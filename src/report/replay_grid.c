@@ -130,6 +130,7 @@ void replay_grid_fill(struct source_prompt *p, const struct prompt_row *row, con
     m->amount[AMOUNT_TOKENS_SCORED] = cost->tokens_scored;
     m->amount[AMOUNT_FLOPS] = cost->flops;
     m->amount[AMOUNT_BYTES] = cost->bytes;
+    m->amount[AMOUNT_ENERGY_J] = NAN; /* no model of it */
     m->amount[AMOUNT_WALL_S] = cost->wall_s;
 }
 

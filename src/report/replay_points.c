@@ -234,6 +234,7 @@ static int read_numbers(const struct at *at, const json_t *row, struct metrics_p
             return bad(at, e, "'%s' is below 0", numbers[k].name);
         *number_of(m, k) = x;
     }
+    m->amount[AMOUNT_ENERGY_J] = NAN;
     if (isnan(m->best)) return bad(at, e, "'best' is not a number");
     if (!(m->min <= m->mean && m->mean <= m->max && m->best <= m->max))
         return bad(at, e, "'min', 'mean', 'best' and 'max' are not in order");

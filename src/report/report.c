@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 static const char *const amount_names[METRICS_AMOUNTS] = {
-    "wall_s", "compute_s", "tokens_generated", "tokens_scored", "flops", "bytes"};
+    "wall_s", "compute_s", "tokens_generated", "tokens_scored", "flops", "bytes", "energy_j"};
 
 static json_t *interval_json(struct interval i)
 {
@@ -99,7 +99,11 @@ json_t *report_json(const struct comparison *c, const struct averages *p)
         json_put(one, "reason", json_text(l->why));
         json_array_append_new(left_out, one);
     }
-    for (int i = 0; i < p->n; i++) json_array_append_new(points, forms_point(c, &p->items[i]));
+    for (int i = 0; i < p->n; i++) {
+        json_t *point = forms_point(c, &p->items[i]);
+        forms_put_energy(point, &p->items[i]);
+        json_array_append_new(points, point);
+    }
     for (size_t i = 0; i < p->missing.n; i++) {
         char text[4 * CELL];
         json_array_append_new(missing,

@@ -62,6 +62,7 @@ static int read_prompt(const struct result *r, int64_t row, struct source_prompt
     m->amount[AMOUNT_TOKENS_SCORED] = (double)p->tokens_scored;
     m->amount[AMOUNT_FLOPS] = p->generator_flops + p->reward_flops;
     m->amount[AMOUNT_BYTES] = p->bytes;
+    m->amount[AMOUNT_ENERGY_J] = p->energy_j;
     if (p->status != PROMPT_OK)
         snprintf(out->reason, sizeof out->reason, "%s: %s",
                  name_of(prompt_status_names, PROMPT_STATUSES, p->status), p->reason);

@@ -220,4 +220,7 @@ void words_legend(const struct comparison *c, word_fn *fn, void *to)
     say(&s, "files, seeds",
         "last part: files that differ in their seed alone are one point; means over them");
     say(&s, "rank-hours", "of the whole file, all prompts, loading and idling included");
+    say(&s, "joules",
+        "on the page, in CSV and JSON: of the ranks that worked on the compared prompts, as the "
+        "device tells; -: it does not, or replayed");
 }

@@ -99,6 +99,7 @@ static void commit(struct trace *t, const struct fake_file *f, const struct fake
                                .best_candidate = -1,
                                .best_reward = NAN,
                                .wall_s = f->wall_s,
+                               .energy_j = 2 * f->wall_s,
                                .tokens_generated = 10 * f->n,
                                .tokens_scored = 0};
     snprintf(row->key, sizeof row->key, "%s", p->key ? p->key : "key");
@@ -568,10 +569,10 @@ static void test_replayed_beside_runs(void **state)
     char *csv = temp_read(p->folder, "report.csv", &n), *rest = csv;
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
         if (strncmp(line, "speculative_rejection,", 22) == 0) {
-            assert_true(strlen(line) > 3 && strcmp(line + strlen(line) - 3, ",9\r") == 0);
+            assert_true(strlen(line) > 8 && strcmp(line + strlen(line) - 8, ",9,12.0\r") == 0);
             found++;
         } else if (strstr(line, "replayed")) {
-            assert_true(strcmp(line + strlen(line) - 2, ",\r") == 0); /* none is missing */
+            assert_true(strcmp(line + strlen(line) - 7, ",,12.0\r") == 0); /* none is missing */
             found++;
         }
     }
@@ -783,6 +784,9 @@ static void test_forms(void **state)
     const char *row = strstr(csv, "\r\nspeculative_rejection,4,0.5,memory,0 9,3,3.333333");
     assert_non_null(row);
     assert_non_null(strstr(row, ",87.5,"));
+    const char *head_end = strstr(csv, "\r\n"), *row_end = strstr(row + 2, "\r\n");
+    assert_memory_equal(head_end - 23, ",missing_seeds,energy_j", 23);
+    assert_memory_equal(row_end - 6, ",,24.0", 6); /* three prompts of 2 and of 6 s, 2 W */
     assert_non_null(strstr(row, ",at_most,"));
     assert_non_null(
         strstr(md, "| speculative\\_rejection | 4 | 0.5 | memory | 2 | 3.3333 | 87.5 ("));
