@@ -366,7 +366,7 @@ static void test_captions(void **state)
         add_file(p, &one);
     }
     free(make_report(p));
-    holds(p, "report.md", "Of 104 points the 100 with the largest.");
+    holds(p, "report.md", "Of 104 points the 100 with the largest speedups.");
     holds(p, "report.md", "Of 105 points the first 100."); /* phases */
     holds(p, "report.md", "Of 105 points the first 4.");   /* lengths */
 }

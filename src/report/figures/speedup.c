@@ -153,7 +153,7 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
             "reached the score (>=), or even the cheapest exceeds it (<=).");
         if (all > n)
             snprintf(w->caption + at, sizeof w->caption - at,
-                     "  Of %d points the %d with the largest.", all, n);
+                     "  Of %d points the %d with the largest speedups.", all, n);
     } else {
         strcpy(w->why, "it needs Speculative Rejection files and Best-of-N files to hold them "
                        "against");
