@@ -179,7 +179,7 @@ static void programs(void **state)
     assert_int_equal(strlen(o.out), 3000000);
     command_free(&o);
     const char *none[] = {"no-such-program", NULL};
-    assert_int_equal(command_run(none, NULL, 10, &o, &e), -1);
+    assert_int_equal(command_run(none, NULL, 10, &o, &e), COMMAND_NOT_STARTED);
     assert_string_equal(e.text, "cannot start no-such-program: No such file or directory");
     /* Its children, too, are killed: the pipe would stay open for as long as they live. */
     const char *slow[] = {"sh", "-c", "sleep 100 & sleep 100", NULL};
