@@ -81,7 +81,7 @@ static int call_script(const struct sweep_folder *f, const struct submit_options
     char *program = mem_printf("SPECREJ=%s", self);
     const char *environment[] = {getenv("SPECREJ") ? NULL : program, NULL};
     struct command_output got;
-    int rc = command_run(a.items, environment, LIMIT_S, &got, e);
+    int rc = command_run(a.items, environment, LIMIT_S, &got, e) < 0 ? -1 : 0;
     if (rc == 0 && got.status != 0)
         rc = err_set(e, "%s: status %d: %.300s", script, got.status, got.errors);
     if (rc == 0) {
