@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "report/resample.h"
-#include "report/source_list.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -289,18 +288,6 @@ static int compare(struct comparison *c, int64_t reference_n, struct err *e)
     fill_intervals(c);
     free(all);
     return 0;
-}
-
-int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
-                    int64_t reference_n, struct err *e)
-{
-    *c = (struct comparison){0};
-    struct source_list list = {0};
-    int rc = 0;
-    for (int i = 0; i < n_paths && rc == 0; i++) rc = source_list_read(&list, paths[i], e);
-    if (rc == 0) return comparison_of(c, list.items, to_int((int64_t)list.n), reference_n, e);
-    source_list_free(&list);
-    return rc;
 }
 
 int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,

@@ -53,13 +53,9 @@ struct comparison {
     double *resampled; /* owned [RESAMPLED_NUMBERS][n_files][COMPARE_RESAMPLES] */
 };
 
-/* Read result files and replays' JSON (source_list.h), and compare.  reference_n 0: Best-of-120,
- * else the largest there is.  -1 with *e: a file cannot be read; files of different models, data or
- * sampling; no such reference; no prompt that is ok in all.  Release *c with comparison_free in
- * both cases. */
-int comparison_make(struct comparison *c, const char *const *paths, int n_paths,
-                    int64_t reference_n, struct err *e);
-/* The same of sources [n] that were read or made elsewhere; takes them over. */
+/* Of sources [n] that were read or made, which it takes over.  reference_n 0: Best-of-120, else the
+ * largest there is.  -1 with *e: sources of different models, data or sampling; no such reference;
+ * no prompt that is ok in all.  Release *c with comparison_free in both cases. */
 int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
                   struct err *e);
 void comparison_free(struct comparison *c);

@@ -7,6 +7,7 @@
 #include "report/averages.h"
 #include "report/forms.h"
 #include "report/report.h"
+#include "report/source_list.h"
 #include "trace/writer.h"
 
 #include <math.h>
@@ -17,6 +18,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "report_place.h"
 
 #define MAX_N 4
 
@@ -39,29 +42,6 @@ struct fake_file {
     int n_prompts;
     const char *fingerprint;
 };
-
-struct place {
-    char *folder, *paths[8];
-    int n_paths;
-};
-
-static int setup(void **state)
-{
-    struct place *p = mem_calloc(1, sizeof *p);
-    log_setup(0, LOG_ERROR);
-    p->folder = temp_folder();
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    for (int i = 0; i < p->n_paths; i++) free(p->paths[i]);
-    temp_remove(p->folder);
-    free(p);
-    return 0;
-}
 
 /* ---- made-up files ---- */
 
@@ -139,18 +119,29 @@ static void add_file(struct place *p, const struct fake_file *f)
     job_free(&j);
 }
 
+static int compare_files(struct comparison *c, const struct place *p, int64_t reference_n,
+                         struct err *e)
+{
+    *c = (struct comparison){0};
+    struct source_list list = {0};
+    int rc = 0;
+    for (int i = 0; i < p->n_paths && rc == 0; i++) rc = source_list_read(&list, p->paths[i], e);
+    if (rc == 0) return comparison_of(c, list.items, to_int((int64_t)list.n), reference_n, e);
+    source_list_free(&list);
+    return rc;
+}
+
 static void compare(struct comparison *c, const struct place *p, int64_t reference_n)
 {
     struct err e = {0};
-    if (comparison_make(c, (const char *const *)p->paths, p->n_paths, reference_n, &e) < 0)
-        fail_msg("%s", e.text);
+    if (compare_files(c, p, reference_n, &e) < 0) fail_msg("%s", e.text);
 }
 
 static void refused(const struct place *p, int64_t reference_n, const char *words)
 {
     struct comparison c;
     struct err e = {0};
-    int rc = comparison_make(&c, (const char *const *)p->paths, p->n_paths, reference_n, &e);
+    int rc = compare_files(&c, p, reference_n, &e);
     comparison_free(&c);
     assert_int_equal(rc, -1);
     if (!strstr(e.text, words)) fail_msg("'%s' is not in '%s'", words, e.text);
