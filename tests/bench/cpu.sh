@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks on this machine's processor, each number beside its floor:
-#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs peers summary (default: all, in this order)
+#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs memory peers summary (default: all)
 # One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
 #   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
 #   OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
@@ -97,24 +97,19 @@ growth() {
     done
 }
 
-# Whole jobs on random weights: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same
-# rounds is the part `peers` (its file peer_rounds.csv).
-jobs() {
-    local method
-    begin jobs
+# job METHOD N: a job on random weights in job.yaml, its result METHOD.h5.
+job() {
     reward_config
-    rm -f "$work"/*.h5*
     awk -v n="$(quick 2 1)" 'BEGIN { srand(1); for (i = 0; i < n; i++) { line = 4; for (k = 1; k < 256; k++)
         line = line ", " 4 + int(rand() * 30000); print "{\"prompt_ids\": [" line "]}" } }' >"$work/prompts.jsonl"
-    for method in best_of_n speculative_rejection; do
-        cat >"$work/job.yaml" <<YAML
+    cat >"$work/job.yaml" <<YAML
 name: bench
 generator: {path: $PWD/$shapes/llama-110m, weights: random, template: raw}
 reward: {path: $(cd "$work/reward" && pwd), weights: random, template: raw}
 dataset: {path: prompts.jsonl}
 sampling: {temperature: 1.0, top_k: 50, max_new_tokens: $(quick 256 48), ignore_eos: true}
-method: $method
-n: $(quick 120 8)
+method: $1
+n: $2
 alpha: 0.5
 rounds: memory
 budget_tokens: $(quick 6000 400)
@@ -122,11 +117,43 @@ min_round_tokens: 16
 backend: cpu
 dtype: ${dtypes%% *}
 record: {text: none, trace: rounds}
-output: $work/$method.h5
+output: $work/$1.h5
 YAML
+    rm -f "$work/$1".h5*
+}
+
+# Whole jobs: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same rounds is the part
+# `peers` (its file peer_rounds.csv).
+jobs() {
+    local method
+    begin jobs
+    for method in best_of_n speculative_rejection; do
+        job "$method" "$(quick 120 8)"
         save jobs "$build/specrej" run "$work/job.yaml"
     done
     save jobs "$build/specrej" report "$work/best_of_n.h5" "$work/speculative_rejection.h5"
+}
+
+# What a job takes at most of the machine's memory, beside the plan's sum.
+memory() {
+    local n
+    begin memory
+    echo "N,budget_tokens,plan_mib,peak_mib,ratio" >>"$out/memory.csv"
+    for n in $(quick "16 64 256" 8); do
+        job speculative_rejection "$n"
+        python3 - "$build/specrej" "$work/job.yaml" "$n" <<'PY' | tee -a "$out/memory.csv"
+import json, os, subprocess, sys
+program, job, n = sys.argv[1:]
+plan = json.loads(subprocess.run([program, "plan", job, "--json"], check=True, stdout=subprocess.PIPE).stdout)
+memory = plan["points"][0]["memory"]
+planned = (memory["taken_bytes"] + plan["program_bytes"]) / 2**20
+run = subprocess.Popen([program, "run", job, "-q"])
+_, status, usage = os.wait4(run.pid, 0)
+assert status == 0, f"{job}: status {status}"
+peak = usage.ru_maxrss / 1024
+print(f"{n},{memory['budget_tokens']},{planned:.1f},{peak:.1f},{peak / planned:.3f}")
+PY
+    done
 }
 
 have_python() { "$python" -c "import torch, transformers, gguf" 2>/dev/null; }
@@ -218,11 +245,11 @@ summary() {
         }' "$out/peers.csv" | tee "$out/summary.csv"
 }
 
-[ $# -gt 0 ] || set -- ceilings decode score growth jobs peers summary
+[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers summary
 for part in "$@"; do
     case "$part" in
-    ceilings | decode | score | growth | jobs | peers | summary) "$part" ;;
-    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs peers summary" >&2 && exit 2 ;;
+    ceilings | decode | score | growth | jobs | memory | peers | summary) "$part" ;;
+    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers summary" >&2 && exit 2 ;;
     esac
 done
 echo "written: $out"
