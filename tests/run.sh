@@ -12,5 +12,5 @@ preset=${1:-release}
 bash setup.sh
 cmake --preset "$preset"
 cmake --build --preset "$preset" --parallel "$(nproc)"
-# One more than there are processors: tests that start ranks or a Slurm wait a good part of their time.
-ctest --preset "$preset" --parallel "$(($(nproc) + 1))" --output-on-failure "$@"
+# More than there are processors: tests that start ranks or a Slurm wait a good part of their time.
+ctest --preset "$preset" --parallel "$(($(nproc) + 2))" --output-on-failure "$@"

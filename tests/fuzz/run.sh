@@ -7,6 +7,7 @@
 # mended.  Prints the lines that results/hardening.md is made of; exit status 1 when there is a
 # finding.
 #   FUZZ_JOBS=2   so many targets at once
+#   FUZZ_SEED=1   the same inputs in the same order every time, as far as the time reaches
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -18,7 +19,7 @@ build=$PWD/build-fuzz source=$PWD/tests/fuzz
 
 if [ "${FUZZ_BUILD:-yes}" = yes ]; then
     cmake --preset fuzz >/dev/null
-    cmake --build --preset fuzz --parallel 2 >"$build/build.log" 2>&1 || {
+    cmake --build --preset fuzz --parallel "$(nproc)" >"$build/build.log" 2>&1 || {
         cat "$build/build.log"
         exit 1
     }
@@ -34,7 +35,7 @@ fuzz() {
     [ ! -e "$source/dictionaries/$name" ] || options+=("-dict=$source/dictionaries/$name")
     TIMEFORMAT='%U %S'
     cpu=$({ time "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-        -malloc_limit_mb=512 -print_final_stats=1 -artifact_prefix="$found/" "${options[@]}" \
+        -malloc_limit_mb=512 -print_final_stats=1 -seed="${FUZZ_SEED:-0}" -artifact_prefix="$found/" "${options[@]}" \
         "$corpus" "$source/corpus/$name" "$source/crashes/$name" >"$log" 2>&1; } 2>&1) || status=$?
     rmdir --ignore-fail-on-non-empty "$source/crashes/$name"
     covered=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1) || covered= # nothing when a seed fails
