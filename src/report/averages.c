@@ -1,6 +1,7 @@
 #include "report/averages.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -212,8 +213,8 @@ static bool is_against_replay(const struct averages *p, const struct comparison 
     return reference >= 0 && c->files[reference].is_replayed;
 }
 
-/* The Best-of-N points of a curve: one for each N, the strongest that there is.  Runs and replays
- * have a curve each: a model of times next to measured ones would be neither. */
+/* The points of the reference's curve: one for each N, the strongest that there is.  Runs and
+ * replays have a curve each: a model of times next to measured ones would be neither. */
 static int choose_curve(const struct averages *p, const struct comparison *c, bool replayed,
                         int *curve)
 {
@@ -221,7 +222,7 @@ static int choose_curve(const struct averages *p, const struct comparison *c, bo
     for (int i = 0; i < p->n; i++) {
         const struct source *s = &c->files[p->items[i].first];
         bool is_formed = isfinite(p->items[i].score) && isfinite(p->items[i].relative_compute);
-        if (s->method != METHOD_BEST_OF_N || s->n == 0 || !is_formed) continue;
+        if (!baseline_has_place(c, s) || !is_formed) continue;
         if (s->is_replayed != replayed || is_against_replay(p, c, i) != replayed) continue;
         const struct source *last = n ? &c->files[p->items[curve[n - 1]].first] : NULL;
         if (!last || last->n != s->n)

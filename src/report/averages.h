@@ -3,7 +3,7 @@
  *
  * Intervals are percentiles over the resamples of prompts that the comparison drew: one resample is
  * the same for all files (so all seeds of a prompt stay together), and everything is formed anew in
- * it, the Best-of-N curve of the speedup included.
+ * it, the curve of the speedup included.
  * Source: this project's design, section 9. */
 #pragma once
 

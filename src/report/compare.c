@@ -1,6 +1,7 @@
 #include "report/compare.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 #include "report/resample.h"
 
 #include <math.h>
@@ -97,73 +98,6 @@ static int by_point(const void *a, const void *b)
     return strcmp(x->path, y->path);
 }
 
-/* ---- what a file is held against ---- */
-
-static bool is_same_arithmetic(const struct source *a, const struct source *b)
-{
-    return a->fingerprint[0] && strcmp(a->fingerprint, b->fingerprint) == 0;
-}
-
-/* The better of two Best-of-N files to hold `x` against: same seed, a run or replayed as `x` is,
- * same arithmetic, nothing but Best-of-N in its times, the stronger batching. */
-static bool is_better(const struct source *a, const struct source *b, const struct source *x)
-{
-    bool a_is = a->seed == x->seed, b_is = b->seed == x->seed;
-    if (a_is != b_is) return a_is;
-    if (a->seed != b->seed) return a->seed < b->seed;
-    a_is = a->is_replayed == x->is_replayed, b_is = b->is_replayed == x->is_replayed;
-    if (a_is != b_is) return a_is;
-    a_is = is_same_arithmetic(a, x), b_is = is_same_arithmetic(b, x);
-    if (a_is != b_is) return a_is;
-    if (a->only_answers != b->only_answers) return !a->only_answers;
-    if (a->scores_on_the_way != b->scores_on_the_way) return !a->scores_on_the_way;
-    return !a->is_static && b->is_static;
-}
-
-/* The Best-of-N file for `x`, -1 when there is none. */
-static int find_baseline(const struct comparison *c, int64_t n, const struct source *x,
-                         bool any_seed)
-{
-    int best = -1;
-    for (int f = 0; f < c->n_files && n > 0; f++) {
-        const struct source *s = &c->files[f];
-        if (s->method != METHOD_BEST_OF_N || s->n != n) continue;
-        if (!any_seed && s->seed != x->seed) continue;
-        if (best < 0 || is_better(s, &c->files[best], x)) best = f;
-    }
-    return best;
-}
-
-static int choose_reference_n(struct comparison *c, int64_t asked, struct err *e)
-{
-    int64_t largest = 0, wanted = asked ? asked : COMPARE_REFERENCE_N;
-    for (int f = 0; f < c->n_files; f++) {
-        const struct source *s = &c->files[f];
-        if (s->method != METHOD_BEST_OF_N || s->n == 0) continue;
-        if (s->n == wanted) c->reference_n = wanted;
-        if (s->n > largest) largest = s->n;
-    }
-    if (c->reference_n == 0 && asked)
-        return err_set(e,
-                       "none of these files is Best-of-%lld, which --reference asks for; the "
-                       "largest N of a Best-of-N file is %lld",
-                       (long long)asked, (long long)largest);
-    if (c->reference_n == 0) c->reference_n = largest;
-    return 0;
-}
-
-static void choose_baselines(struct comparison *c)
-{
-    for (int f = 0; f < c->n_files; f++) {
-        const struct source *x = &c->files[f];
-        struct compare_row *row = &c->rows[f];
-        row->reference = find_baseline(c, c->reference_n, x, true);
-        row->partner = find_baseline(c, x->n, x, false);
-        row->is_paired = row->partner == f ||
-                         (row->partner >= 0 && is_same_arithmetic(&c->files[row->partner], x));
-    }
-}
-
 /* ---- numbers ---- */
 
 /* All files' numbers of the compared prompts: [n_files][n_prompts], caller frees. */
@@ -206,7 +140,8 @@ static void fill_row(struct comparison *c, const struct metrics_prompt *all, int
         row->partner_share[a] =
             mate ? metrics_share(mate, x, n, NULL, (enum metrics_amount)a) : NAN;
     }
-    if (mate) row->kept = metrics_kept_share(mate, x, n, NULL);
+    if (mate && baseline_knows_single_sample(c, file))
+        row->kept = metrics_kept_share(mate, x, n, NULL);
     if (mate && row->is_paired) {
         row->survival = metrics_survival(mate, x, n, NULL);
         row->regret = metrics_regret(mate, x, n, NULL);
@@ -215,8 +150,7 @@ static void fill_row(struct comparison *c, const struct metrics_prompt *all, int
     row->rank_hours = (s->compute_s + s->load_s + s->idle_s) / 3600;
 }
 
-/* The curve of a reference: one Best-of-N file for each N, of its seed, runs or replays as it is.
- */
+/* The curve of a reference: one file for each N, of its seed, runs or replays as it is. */
 static void fill_speedup(struct comparison *c, int file)
 {
     struct compare_row *row = &c->rows[file];
@@ -226,9 +160,9 @@ static void fill_speedup(struct comparison *c, int file)
     int64_t n = 0;
     for (int f = 0; f < c->n_files; f++) {
         if (c->rows[f].reference != row->reference) continue;
-        if (c->files[f].method != METHOD_BEST_OF_N) continue;
+        if (!baseline_has_place(c, &c->files[f])) continue;
         if (c->files[f].is_replayed != ref->is_replayed) continue;
-        if (f != find_baseline(c, c->files[f].n, ref, false)) continue;
+        if (f != baseline_find(c, c->files[f].n, ref, false)) continue;
         curve[n++] = (struct curve_point){c->rows[f].total[AMOUNT_COMPUTE_S], c->rows[f].score};
     }
     metrics_curve(curve, n);
@@ -250,12 +184,13 @@ static void resample(struct comparison *c, const struct metrics_prompt *all)
     c->resampled = mem_calloc(values, sizeof *c->resampled);
     for (int f = 0; f < c->n_files; f++) {
         int ref = c->rows[f].reference, partner = c->rows[f].partner;
-        files[f] = (struct resample_file){numbers_of(all, c, f),
-                                          ref < 0 ? NULL : numbers_of(all, c, ref),
-                                          partner < 0 ? NULL : numbers_of(all, c, partner),
-                                          resamples_of(c, RESAMPLED_SCORE, f),
-                                          resamples_of(c, RESAMPLED_KEPT, f),
-                                          resamples_of(c, RESAMPLED_COMPUTE, f)};
+        files[f] = (struct resample_file){
+            numbers_of(all, c, f),
+            ref < 0 ? NULL : numbers_of(all, c, ref),
+            baseline_knows_single_sample(c, f) ? numbers_of(all, c, partner) : NULL,
+            resamples_of(c, RESAMPLED_SCORE, f),
+            resamples_of(c, RESAMPLED_KEPT, f),
+            resamples_of(c, RESAMPLED_COMPUTE, f)};
     }
     resample_files(files, c->n_files, c->n_prompts, COMPARE_SEED, COMPARE_RESAMPLES);
     free(files);
@@ -275,12 +210,11 @@ static void fill_intervals(struct comparison *c)
     free(sorted);
 }
 
-static int compare(struct comparison *c, int64_t reference_n, struct err *e)
+static int compare(struct comparison *c, struct err *e)
 {
     qsort(c->files, (size_t)c->n_files, sizeof *c->files, by_point);
     TRY(match_prompts(c, e));
-    TRY(choose_reference_n(c, reference_n, e));
-    choose_baselines(c);
+    TRY(baseline_choose(c, e));
     struct metrics_prompt *all = gather(c);
     for (int f = 0; f < c->n_files; f++) fill_row(c, all, f);
     for (int f = 0; f < c->n_files; f++) fill_speedup(c, f);
@@ -290,13 +224,15 @@ static int compare(struct comparison *c, int64_t reference_n, struct err *e)
     return 0;
 }
 
-int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
-                  struct err *e)
+int comparison_of(struct comparison *c, struct source *sources, int n,
+                  const struct reference *asked, struct err *e)
 {
-    *c = (struct comparison){.files = sources, .n_files = n};
+    static const struct reference nothing = {0};
+    *c = (struct comparison){
+        .files = sources, .n_files = n, .asked = asked ? asked : &nothing, .reference = -1};
     c->rows = mem_calloc((size_t)n, sizeof *c->rows);
     for (int f = 1; f < n; f++) TRY(check_same_job(&c->files[0], &c->files[f], e));
-    return compare(c, reference_n, e);
+    return compare(c, e);
 }
 
 void comparison_free(struct comparison *c)

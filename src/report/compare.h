@@ -2,7 +2,7 @@
  * what each file is held against, and the numbers of metrics.h for each. */
 #pragma once
 
-#include "report/source.h"
+#include "report/reference.h"
 
 #define COMPARE_RESAMPLES   10000
 #define COMPARE_SEED        20541 /* of the resamples: the same files give the same intervals */
@@ -11,7 +11,7 @@
 /* One file's numbers; NaN: cannot be formed. */
 struct compare_row {
     int reference;  /* file that the improvement score and relative compute are held against; -1 */
-    int partner;    /* Best-of-N file of the same N and seed; -1: none */
+    int partner;    /* of the reference's method (baseline.h), the same N and seed; -1: none */
     bool is_paired; /* with the partner: the same candidate numbers are the same candidates */
     double rounds;  /* made per prompt */
     double best_reward, score, kept, survival, regret;
@@ -43,7 +43,8 @@ struct comparison {
         *files; /* owned [n_files], Best-of-N first, by N, alpha, rounds, the rest, seed */
     struct compare_row *rows; /* owned [n_files] */
     int n_files;
-    int64_t reference_n;   /* 0: no Best-of-N file */
+    const struct reference *asked; /* borrowed */
+    int reference; /* the file that a row of its own seed has as reference; -1: no Best-of-N file */
     int64_t *prompt_index; /* owned [n_prompts]: ok in all files, ascending */
     int64_t n_prompts;
     struct {
@@ -53,11 +54,12 @@ struct comparison {
     double *resampled; /* owned [RESAMPLED_NUMBERS][n_files][COMPARE_RESAMPLES] */
 };
 
-/* Of sources [n] that were read or made, which it takes over.  reference_n 0: Best-of-120, else the
- * largest there is.  -1 with *e: sources of different models, data or sampling; no such reference;
- * no prompt that is ok in all.  Release *c with comparison_free in both cases. */
-int comparison_of(struct comparison *c, struct source *sources, int n, int64_t reference_n,
-                  struct err *e);
+/* Of sources [n] that were read or made, which it takes over.  asked: borrowed as long as *c lives;
+ * NULL or nothing asked for: Best-of-120, else of the largest N there is.  -1 with *e: sources of
+ * different models, data or sampling; no such reference, or several; no prompt that is ok in all.
+ * Release *c with comparison_free in both cases. */
+int comparison_of(struct comparison *c, struct source *sources, int n,
+                  const struct reference *asked, struct err *e);
 void comparison_free(struct comparison *c);
 
 static inline double resampled_at(const struct comparison *c, enum resampled what, int file, int b)

@@ -1,6 +1,7 @@
 #include "report/forms.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 #include "report/export_write.h"
 #include "report/json_text.h"
 #include "report/output.h"
@@ -63,10 +64,13 @@ static void put_what(json_t *o, const struct source *s)
 json_t *forms_point(const struct comparison *c, const struct average *p)
 {
     json_t *o = json_object();
-    char *seeds = seeds_text(c, p);
+    char *seeds = seeds_text(c, p),
+         *reference = c->reference < 0 ? NULL : reference_text(&c->files[c->reference]);
     put_what(o, &c->files[p->first]);
     json_put(o, "seeds", json_text(seeds));
     json_put(o, "prompts", json_integer(c->n_prompts));
+    json_put(o, "reference", reference ? json_text(reference) : json_null());
+    free(reference);
     free(seeds);
     put_number(o, "best_reward", p->best_reward);
     put_number(o, "improvement_score", p->score);
@@ -286,7 +290,10 @@ static void write_tex(FILE *f, const struct comparison *c, const struct averages
 {
     (void)figures;
     fputs("%", f);
+    char name[BASELINE_NAME];
     for (int k = 0; k < ROW_COLUMNS; k++) fprintf(f, "%s%s", k ? " & " : " ", row_names[k]);
+    fprintf(f, "\n%% reference (improvement 100, relative compute 1): %s",
+            c->reference < 0 ? "none" : baseline_name(name, c));
     fprintf(f, "\n%% in brackets: 95 %% intervals from %d resamples of %lld prompts\n",
             COMPARE_RESAMPLES, (long long)c->n_prompts);
     for (size_t i = 0; i < p->missing.n; i++) {

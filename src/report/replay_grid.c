@@ -162,7 +162,10 @@ static int replay_point(struct replay_grid *g, int at, struct replay *x, struct 
     struct source *s = &g->sources[at];
     struct replay_point point = replay_point_of(r, j);
     job_point_id(j, s->point_id);
-    TRY(source_set_job(s, j, trace_reader_attr(r->result.file, "job_yaml"), e));
+    char *yaml = job_to_yaml(j);
+    int rc = source_set_job(s, j, yaml, e);
+    free(yaml);
+    TRY(rc);
     source_set_runs(s, &r->result);
     s->load_s = s->idle_s = 0;
     source_set_replayed(s, false);

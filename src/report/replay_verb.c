@@ -78,16 +78,17 @@ static const struct column {
 
 static void print_csv(const struct comparison *c, const struct subsets *sub, FILE *out)
 {
-    fprintf(out, "point_id,method,n,alpha,rounds,seed,exact");
+    char *reference = c->reference < 0 ? mem_strdup("") : reference_text(&c->files[c->reference]);
+    fprintf(out, "point_id,method,n,alpha,rounds,seed,exact,reference");
     for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
         fprintf(out, ",%s", columns[k].name);
     subsets_csv_head(sub, out);
     fputc('\n', out);
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
-        fprintf(out, "%s,%s,%lld,%.17g,\"%s\",%llu,%d", s->point_id, method_name(s->method),
+        fprintf(out, "%s,%s,%lld,%.17g,\"%s\",%llu,%d,\"%s\"", s->point_id, method_name(s->method),
                 (long long)s->n, s->alpha, s->rounds, (unsigned long long)s->seed,
-                !s->is_approximate);
+                !s->is_approximate, reference);
         for (size_t k = 0; k < sizeof columns / sizeof *columns; k++) {
             double v = *(const double *)((const char *)&c->rows[f] + columns[k].offset);
             if (isfinite(v))
@@ -98,6 +99,7 @@ static void print_csv(const struct comparison *c, const struct subsets *sub, FIL
         subsets_csv(sub, s->path, out);
         fputc('\n', out);
     }
+    free(reference);
 }
 
 static void print_json(const struct replay_grid *g, const struct comparison *c,
@@ -132,12 +134,14 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
 
 int replay_file(const char *path, const struct replay_options *o, FILE *out, struct err *e)
 {
-    struct replay_grid g;
+    struct replay_grid g = {0};
     struct comparison c = {0};
     struct subsets sub = {0};
-    int rc = replay_grid_make(&g, path, &o->grid, e);
+    struct reference reference;
+    int rc = reference_parse(&reference, o->reference, e);
+    if (rc == 0) rc = replay_grid_make(&g, path, &o->grid, e);
     if (rc == 0) rc = subsets_make(&sub, &g, o->grid.subsets, e);
-    if (rc == 0) rc = comparison_of(&c, replay_grid_take(&g), g.n, o->reference_n, e);
+    if (rc == 0) rc = comparison_of(&c, replay_grid_take(&g), g.n, &reference, e);
     if (rc == 0 && o->form == REPLAY_JSON) print_json(&g, &c, &sub, out);
     if (rc == 0 && o->form == REPLAY_CSV) print_csv(&c, &sub, out);
     if (rc == 0 && o->form == REPLAY_TABLE) {
@@ -148,5 +152,6 @@ int replay_file(const char *path, const struct replay_options *o, FILE *out, str
     subsets_free(&sub);
     comparison_free(&c);
     replay_grid_close(&g);
+    reference_free(&reference);
     return rc;
 }

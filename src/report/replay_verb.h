@@ -10,7 +10,7 @@ enum replay_form { REPLAY_TABLE, REPLAY_JSON, REPLAY_CSV };
 struct replay_options {
     struct replay_grid_options grid;
     enum replay_form form;
-    int64_t reference_n; /* as report's */
+    const char *reference; /* as report's */
 };
 
 /* -1 with *e; nothing is written then. */

@@ -1,6 +1,7 @@
 #include "report/report.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 #include "report/cells.h"
 #include "report/forms.h"
 #include "report/index.h"
@@ -37,6 +38,17 @@ static json_t *speedup_json(struct speedup s)
 static json_t *path_json(const struct comparison *c, int file)
 {
     return file < 0 ? json_null() : json_text(c->files[file].path);
+}
+
+static json_t *reference_json(const struct comparison *c)
+{
+    if (c->reference < 0) return json_null();
+    char name[BASELINE_NAME], *text = reference_text(&c->files[c->reference]);
+    json_t *o = json_object();
+    json_put(o, "point", json_text(text));
+    json_put(o, "name", json_text(baseline_name(name, c)));
+    free(text);
+    return o;
 }
 
 static void put_source(json_t *o, const struct source *s)
@@ -110,7 +122,7 @@ json_t *report_json(const struct comparison *c, const struct averages *p)
                               json_text(averages_missing_text(text, c, &p->missing.items[i])));
     }
     json_put(o, "kind", json_string("report"));
-    json_put(o, "reference_n", c->reference_n ? json_integer(c->reference_n) : json_null());
+    json_put(o, "reference", reference_json(c));
     json_put(o, "files", files);
     json_put(o, "modelled_times", twins_json(c));
     json_put(o, "points", points);
@@ -215,12 +227,13 @@ static int read_groups(struct groups *g, const char *const *paths, int n_paths, 
 }
 
 /* Compared, and written into its folder. */
-static int report_group(struct group *g, const struct report_options *o, struct err *e)
+static int report_group(struct group *g, const struct report_options *o,
+                        const struct reference *reference, struct err *e)
 {
     struct source *files = g->files.items;
     int n = to_int((int64_t)g->files.n);
     g->files = (struct source_list){0};
-    TRY(comparison_of(&g->c, files, n, o->reference_n, e));
+    TRY(comparison_of(&g->c, files, n, reference, e));
     averages_make(&g->p, &g->c);
     struct report_options own = *o;
     own.folder = g->folder;
@@ -264,7 +277,8 @@ static void print_tables(const struct groups *g, FILE *out)
 }
 
 /* A folder for each of several groups, and a page that leads to theirs. */
-static int write_groups(struct groups *g, const struct report_options *o, struct err *e)
+static int write_groups(struct groups *g, const struct report_options *o,
+                        const struct reference *reference, struct err *e)
 {
     struct index_entry *entries = mem_calloc(g->n, sizeof *entries);
     int rc = 0;
@@ -272,7 +286,7 @@ static int write_groups(struct groups *g, const struct report_options *o, struct
         struct group *x = &g->items[i];
         if (o->folder)
             x->folder = g->n == 1 ? mem_strdup(o->folder) : mem_printf("%s/%zu", o->folder, i + 1);
-        rc = report_group(x, o, e);
+        rc = report_group(x, o, reference, e);
         entries[i] = (struct index_entry){&x->c, i + 1};
     }
     if (rc == 0 && o->folder && g->n > 1) rc = index_write(entries, g->n, o->folder, e);
@@ -296,10 +310,13 @@ int report(const char *const *paths, int n_paths, const struct report_options *o
            struct err *e)
 {
     struct groups g = {0};
-    int rc = read_groups(&g, paths, n_paths, e);
-    if (rc == 0) rc = write_groups(&g, o, e);
+    struct reference reference;
+    int rc = reference_parse(&reference, o->reference, e);
+    if (rc == 0) rc = read_groups(&g, paths, n_paths, e);
+    if (rc == 0) rc = write_groups(&g, o, &reference, e);
     if (rc == 0 && o->json) print_json(&g, out);
     if (rc == 0 && !o->json) print_tables(&g, out);
     groups_free(&g);
+    reference_free(&reference);
     return rc;
 }

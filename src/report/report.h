@@ -13,7 +13,8 @@ struct report_options {
     bool json;
     const char *folder;  /* for forms.h's, figures.h's and page.h's files; NULL: none */
     const char *command; /* the command line, for the page; NULL: not told */
-    int64_t reference_n; /* N of the Best-of-N file that has score 100; 0: 120, else the largest */
+    const char
+        *reference; /* what has score 100 (reference.h); NULL: Best-of-120, else the largest */
 };
 
 /* What --json says of a comparison.  The caller's. */

@@ -1,5 +1,6 @@
 #include "report/table.h"
 
+#include "report/baseline.h"
 #include "report/cells.h"
 #include "report/print.h"
 #include "report/twins.h"
@@ -49,8 +50,11 @@ static void print_rewards(const struct comparison *c, FILE *out)
 
 static void print_costs(const struct comparison *c, FILE *out)
 {
-    fprintf(out, "\n   #  rounds  generated  of BoN     scored  of BoN       time  compute    "
-                 "speedup  rank-hours\n");
+    const char *of = baseline_rejects(c) ? "of SR" : "of BoN";
+    fprintf(out,
+            "\n   #  rounds  generated  %6s     scored  %6s       time  compute    speedup  "
+            "rank-hours\n",
+            of, of);
     for (int f = 0; f < c->n_files; f++) {
         const struct compare_row *r = &c->rows[f];
         const double *share = r->partner_share;

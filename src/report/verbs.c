@@ -70,13 +70,10 @@ int verb_export(const struct options *o, const char *command, struct comm *world
 
 int verb_report(const struct options *o, const char *command, struct comm *world, struct err *e)
 {
-    struct report_options ro = {.json = o->json,
-                                .folder = o->output,
-                                .command = command,
-                                .reference_n = o->reference < 0 ? 0 : o->reference};
-    if (o->n_files == 0 || o->reference == 0) {
-        log0(LOG_ERROR, o->n_files ? "--reference needs the N of a Best-of-N file"
-                                   : "report needs result files; specrej --help");
+    struct report_options ro = {
+        .json = o->json, .folder = o->output, .command = command, .reference = o->reference};
+    if (o->n_files == 0) {
+        log0(LOG_ERROR, "report needs result files; specrej --help");
         return EXIT_BAD_INPUT;
     }
     return end(world, is_first(world) ? report(o->files, o->n_files, &ro, stdout, e) : 0, e);
@@ -103,7 +100,7 @@ static int replay_to(const char *path, const struct options *o, struct err *e)
                                 .form = o->json || ends_in(o->output, ".json") ? REPLAY_JSON
                                         : ends_in(o->output, ".csv")           ? REPLAY_CSV
                                                                                : REPLAY_TABLE,
-                                .reference_n = o->reference < 0 ? 0 : o->reference};
+                                .reference = o->reference};
     struct output out;
     TRY(output_begin(&out, o->output, stdout, e));
     return output_end(&out, replay_file(path, &ro, out.file, e), e);

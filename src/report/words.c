@@ -1,6 +1,7 @@
 #include "report/words.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,17 +43,47 @@ static const char *key(const struct comparison *c, const char *name)
     return x ? x->text : "?";
 }
 
+/* "4-8, 12": the files that some row is held against.  Caller frees. */
+static char *reference_files(const struct comparison *c)
+{
+    char *text = mem_strdup("");
+    bool *is_one = mem_calloc((size_t)c->n_files, sizeof *is_one);
+    for (int f = 0; f < c->n_files; f++)
+        if (c->rows[f].reference >= 0) is_one[c->rows[f].reference] = true;
+    for (int f = 0, end; f < c->n_files; f = end) {
+        for (end = f + 1; is_one[f] && end < c->n_files && is_one[end];) end++;
+        if (!is_one[f]) continue;
+        char *longer = mem_printf("%s%s%d", text, text[0] ? ", " : "", f + 1);
+        free(text);
+        text = end == f + 1 ? longer : mem_printf("%s-%d", longer, end);
+        if (text != longer) free(longer);
+    }
+    free(is_one);
+    return text;
+}
+
+static void say_reference(const struct comparison *c, const struct speaker *s)
+{
+    char name[BASELINE_NAME];
+    if (c->reference < 0) {
+        say(s, "reference",
+            "none: no Best-of-N file is among these, so nothing can be held against it; "
+            "--reference takes another");
+        return;
+    }
+    char *files = reference_files(c);
+    say(s, "reference", "%s: file%s %s", baseline_name(name, c), strpbrk(files, ",-") ? "s" : "",
+        files);
+    free(files);
+}
+
 void words_head(const struct comparison *c, word_fn *fn, void *to)
 {
     const struct speaker s = {fn, to};
     say(&s, "generator", "%s", key(c, "generator.id"));
     say(&s, "reward model", "%s", key(c, "reward.id"));
     say(&s, "dataset", "%s", key(c, "dataset.id"));
-    if (c->reference_n)
-        say(&s, "reference", "Best-of-%lld", (long long)c->reference_n);
-    else
-        say(&s, "reference",
-            "none: no Best-of-N file is among these, so nothing can be held against it");
+    say_reference(c, &s);
     say(&s, "prompts", "%lld compared, %zu left out", (long long)c->n_prompts, c->left_out.n);
     for (size_t i = 0; i < c->left_out.n && i < WORDS_MAX_NAMED; i++) {
         const struct left_out *l = &c->left_out.items[i];
@@ -81,12 +112,18 @@ static void note_baselines(const struct comparison *c, int file, const struct sp
 {
     const struct source *s = &c->files[file];
     const struct compare_row *r = &c->rows[file];
-    if (r->reference >= 0 && c->files[r->reference].seed != s->seed)
-        note(to, file, "no Best-of-%lld with its seed: held against file %d, seed %llu",
-             (long long)c->reference_n, r->reference + 1,
-             (unsigned long long)c->files[r->reference].seed);
+    const struct source *reference = r->reference < 0 ? NULL : &c->files[r->reference];
+    char name[BASELINE_NAME];
+    if (reference && reference->seed != s->seed)
+        note(to, file, "no %s with its seed: held against file %d, seed %llu",
+             baseline_name(name, c), r->reference + 1, (unsigned long long)reference->seed);
+    if (reference && !source_rejects(reference) &&
+        reference->is_static != c->files[c->reference].is_static)
+        note(to, file, "held against file %d, whose batching is %s, unlike the reference's",
+             r->reference + 1, reference->is_static ? "static" : "continuous");
     if (r->partner < 0)
-        note(to, file, "no Best-of-N file has its N and seed: what is held against one shows -");
+        note(to, file, "no file of %s has its N and seed: what is held against one shows -",
+             baseline_curve_name(name, c));
     else if (!r->is_paired)
         note(to, file,
              "unpaired: its arithmetic is not that of file %d (other fingerprint, or not "
@@ -153,8 +190,8 @@ static void note_file(const struct comparison *c, int file, const struct speaker
              "against it cannot be formed");
     else if (r->without_spread && r->reference == file)
         note(to, file,
-             "on %lld prompts all its candidates got the same reward: improvement scores against "
-             "it leave them out",
+             "on %lld prompts all its candidates that came to their end got the same reward: "
+             "improvement scores against it leave them out",
              (long long)r->without_spread);
     if (s->scores_on_the_way)
         note(to, file,
@@ -189,34 +226,52 @@ static void say_replayed(const struct comparison *c, const struct speaker *s)
     }
 }
 
+static void say_against_reference(const struct comparison *c, const struct speaker *s)
+{
+    bool rejects = baseline_rejects(c);
+    char name[BASELINE_NAME], curve[BASELINE_NAME];
+    baseline_name(name, c);
+    baseline_curve_name(curve, c);
+    say(s, "improvement",
+        "improvement score: 100 is %s, 0 its worst candidate%s; mean over prompts of the distance "
+        "to its best, in units of its best minus its worst",
+        name, rejects ? " that came to its end" : "");
+    if (rejects)
+        say(s, "share kept",
+            "-: %s has no final rewards of what it rejected, so no mean of its candidates", curve);
+    else
+        say(s, "share kept",
+            "of what %s of the same N and seed gains over a single sample (the mean of its "
+            "candidates), the part that this file's answers have",
+            curve);
+    say(s, "(95 %)", "interval from %d resamples of the prompts", COMPARE_RESAMPLES);
+    say(s, "winners",
+        "share of prompts on which the winner of %s of the same N and seed survived all rounds to "
+        "its end",
+        curve);
+    say(s, "regret", "mean reward of those winners minus that of the answers");
+}
+
 void words_legend(const struct comparison *c, word_fn *fn, void *to)
 {
     const struct speaker s = {fn, to};
+    char curve[BASELINE_NAME];
+    baseline_curve_name(curve, c);
     say_replayed(c, &s);
     say(&s, "best reward", "mean over the prompts of the answer's reward");
-    say(&s, "improvement",
-        "improvement score: 100 is Best-of-%lld, 0 its worst candidate; mean over prompts "
-        "of the distance to its best, in units of its best minus its worst",
-        (long long)(c->reference_n ? c->reference_n : COMPARE_REFERENCE_N));
-    say(&s, "share kept",
-        "of what Best-of-N of the same N and seed gains over a single sample (the mean of "
-        "its candidates), the part that this file's answers have");
-    say(&s, "(95 %)", "interval from %d resamples of the prompts", COMPARE_RESAMPLES);
-    say(&s, "winners",
-        "share of prompts on which the winner of Best-of-N survived all "
-        "rounds to its end");
-    say(&s, "regret", "mean reward of those winners minus that of the answers");
+    say_against_reference(c, &s);
     say(&s, "rounds", "rounds made per prompt (above: when they were to be made)");
     say(&s, "generated", "tokens over the compared prompts; scored: by the reward model");
-    say(&s, "of BoN", "the same as a share of the Best-of-N file's of the same N and seed");
+    say(&s, baseline_rejects(c) ? "of SR" : "of BoN",
+        "the same as a share of what the file of %s of the same N and seed took", curve);
     say(&s, "time", "from start to end of each prompt, summed; loading apart");
     say(&s, "compute",
         "that time x ranks at work on the prompt, relative to the "
         "reference's (relative GPU compute)");
     say(&s, "speedup",
-        "what Best-of-N costs to reach the same score, over what this cost; along the "
-        "measured Best-of-N files.  >=: no Best-of-N here reached the score.  <=: even the "
-        "cheapest here exceeds it");
+        "what %s costs to reach the same score, over what this cost; along its files here, by N.  "
+        ">=: none of them reached the score.  <=: even the cheapest exceeds it",
+        curve);
     say(&s, "files, seeds",
         "last part: files that differ in their seed alone are one point; means over them");
     say(&s, "rank-hours", "of the whole file, all prompts, loading and idling included");

@@ -47,7 +47,7 @@ static int take(const struct option_spec *s, const char *value, struct err *e)
 
 int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
-    *o = (struct options){.prompt = -1, .reference = -1, .ranks = -1};
+    *o = (struct options){.prompt = -1, .ranks = -1};
     const struct option_spec specs[] = {
         {"--set", "", LIST, NULL, o->set, &o->n_set, NULL},
         {"--point", "", LIST, NULL, o->points, &o->n_points, NULL},
@@ -55,7 +55,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         {"--format", "", TEXT, NULL, &o->format, NULL, NULL},
         {"--pick", "", TEXT, NULL, &o->pick, NULL, NULL},
         {"--prompt", "", NUMBER, NULL, NULL, NULL, &o->prompt},
-        {"--reference", "", NUMBER, NULL, NULL, NULL, &o->reference},
+        {"--reference", "", TEXT, NULL, &o->reference, NULL, NULL},
         {"--nearest", "", FLAG, &o->nearest, NULL, NULL, NULL},
         {"--subsets", "", NUMBER, NULL, NULL, NULL, &o->subsets},
         {"--run", "", FLAG, &o->run, NULL, NULL, NULL},

@@ -22,7 +22,7 @@ struct options {
     const char *format;        /* --format (export) */
     const char *pick;          /* --pick (export) */
     long long prompt;          /* --prompt INDEX (inspect, timeline), -1: not given */
-    long long reference;       /* --reference N (report, replay), -1: not given */
+    const char *reference;     /* --reference METHOD:N,... (report, replay) */
     bool nearest;              /* --nearest (replay) */
     long long subsets;         /* --subsets K (replay), 0: not given */
     bool run;                  /* --run (sweep) */

@@ -197,6 +197,8 @@ refused() {
     [ ! -s out ] || fail "output before the error: replay $*"
 }
 refused "were not recorded: 20, 60 (recorded: 8, 16, 24, 32 and 7 more)" every.h5 --set "rounds=at 20, 60"
+refused "there is best_of_n:64; speculative_rejection:64,alpha=" every.h5 --set "rounds=every 16" --reference 16
+refused "'best' is no method" every.h5 --set "rounds=every 16" --reference best:16
 refused "with --nearest" pages.h5 --set "rounds=every 32"
 refused "nothing was recorded before" pages.h5 --set "rounds=at 10" --nearest
 refused "(recorded: none)" bon64.h5 --set "rounds=at 10"
@@ -214,6 +216,15 @@ refused "record.candidates: all" best.h5
 
 "$SPECREJ" replay pages.h5 --set "rounds=every 32" --nearest >out 2>log || fail "replay --nearest"
 grep -q "approximate" out || fail "nothing says approximate"
+"$SPECREJ" replay pages.h5 --set "sweep.alpha=[0.3, 0.5]" --set n=32 --reference speculative_rejection:32,alpha=0.3 \
+    -o rejection.csv 2>log || fail "replay --reference: $(cat log)"
+python3 - <<'PYTHON' || fail "the CSV of another reference"
+import csv
+rows = list(csv.DictReader(open("rejection.csv")))
+assert {r["reference"] for r in rows} == {"speculative_rejection:32,alpha=0.3,rounds=memory"}, rows[0]
+own, = (r for r in rows if r["method"] != "best_of_n" and r["alpha"][:3] == "0.2" or r["alpha"] == "0.3")
+assert float(own["improvement_score"]) == 100 and float(own["relative_compute_model"]) == 1, own
+PYTHON
 "$SPECREJ" replay pages.h5 --set "sweep.alpha=[0.3, 0.5]" --set n=32 --set budget_tokens=1200 --subsets 8 -o sub.csv 2>log ||
     fail "replay --subsets"
 "$SPECREJ" replay pages.h5 --set "sweep.alpha=[0.3, 0.5]" --set n=32 --set budget_tokens=1200 --subsets 8 -o again.csv 2>log

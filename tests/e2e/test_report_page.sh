@@ -134,6 +134,36 @@ echo "missing points: in every form"
 # ---- one reference or another; files that cannot be in one curve ----
 "$SPECREJ" report files/*.h5 --reference 16 -o other >out 2>log || fail "--reference 16: $(cat log)"
 grep -q "Best-of-16 = 100" other/improvement.svg || fail "the figure has another reference"
+grep -q "reference  *Best-of-16: files 1-2" out || fail "the table has another reference"
+point="speculative_rejection:64,alpha=0.5" name="Speculative Rejection, N 64, alpha 0.5, $rounds"
+"$SPECREJ" report files/*.h5 --reference "$point" -o other >out 2>log || fail "--reference $point: $(cat log)"
+for form in out other/report.{md,tex,html}; do
+    tr -s '\n ' ' ' <"$form" | grep -qF "$name" || fail "$form does not say which reference"
+done
+grep -qF "(Speculative Rejection, N 64, alpha 0.5 = 100)" other/improvement.gp || fail "improvement.gp has another reference"
+grep -qF "(Speculative Rejection, alpha 0.5, $rounds = 1)" other/speedup.gp || fail "speedup.gp has another reference"
+grep -qF "Winners of Speculative Rejection, alpha 0.5" other/report.md || fail "the caption of lost has another reference"
+python3 "$here/page_check.py" other/report.html "${all[@]}" || fail "the page of another reference"
+python3 - "$point" <<'PYTHON' || fail "the CSV of another reference"
+import csv, sys
+rows = list(csv.DictReader(open("other/report.csv")))
+assert all(r["reference"] == sys.argv[1] + ",rounds=at 32, 64, 128, 256" for r in rows), rows[0]
+own = [r for r in rows if r["n"] == "64" and r["alpha"] == "0.5"]
+assert len(own) == 1 and float(own[0]["improvement_score"]) == 100 and float(own[0]["relative_compute"]) == 1, own
+for r in rows: # speedups are along rejection with this alpha, shares of a single sample are not known
+    assert r["speedup_kind"] != "none" and r["share_kept"] == "", r
+PYTHON
+# refused POINT EXPECTED: status 2, no output, one line that says what there is to choose from.
+refused() {
+    local status=0
+    "$SPECREJ" report files/*.h5 --reference "$1" -o nowhere >out 2>log || status=$?
+    [ $status = 2 ] && [ ! -s out ] && [ ! -e nowhere ] && [ "$(wc -l <log)" = 1 ] || fail "status $status: --reference $1"
+    grep -qF -- "$2" log || fail "no '$2' in the answer to --reference $1: $(cat log)"
+}
+refused speculative_rejection:16 "needs one of alpha=0.3; alpha=0.5; alpha=0.7; alpha=0.9"
+refused static:16 "there is best_of_n:16; score_at:64; best_of_n:64; "
+refused speculative_rejection:17,alpha=0.5 "none of these files is"
+refused best_of_m:16 "'best_of_m' is no method"
 status=0
 "$SPECREJ" report files/*.h5 "$here/nothing.h5" -o nowhere >out 2>log || status=$?
 [ $status = 2 ] && [ ! -s out ] && [ ! -e nowhere ] || fail "a file that is not there: status $status"

@@ -4,6 +4,7 @@
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -128,19 +129,21 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
                               struct figure_words *w)
 {
     (void)state;
+    char name[BASELINE_NAME];
     int drawn = 0;
     for (int i = 0; i < s->a->n; i++) drawn += is_drawn(&s->a->items[i]);
     if (drawn == 0) {
-        strcpy(w->why, "no Best-of-N file with all its candidates is there to hold others against");
+        snprintf(w->why, sizeof w->why,
+                 "no file of %s with its candidates is there to hold others against",
+                 baseline_curve_name(name, s->c));
         return false;
     }
     fputs("set logscale x 2\nset autoscale xfix\n"
           "set offsets graph 0.05, graph 0.08, graph 0.05, graph 0.08\n",
           f);
-    fprintf(f, "set xlabel \"relative compute (Best-of-%lld = 1)\"\n",
-            (long long)s->c->reference_n);
-    fprintf(f, "set ylabel \"improvement score (Best-of-%lld = 100)\"\n",
-            (long long)s->c->reference_n);
+    baseline_short_name(name, s->c);
+    fprintf(f, "set xlabel \"relative compute (%s = 1)\"\n", name);
+    fprintf(f, "set ylabel \"improvement score (%s = 100)\"\n", name);
     size_t points = (size_t)s->a->n;
     int *of = mem_calloc(points, sizeof *of), *first = mem_calloc(points, sizeof *first),
         n = number_series(s, of, first);
@@ -149,9 +152,10 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
     free(first);
     free(of);
     snprintf(w->caption, sizeof w->caption,
-             "Improvement score against relative compute; bars are 95 %% intervals over the "
-             "prompts.  Best-of-N is labelled by N, Speculative Rejection by alpha: the further up "
-             "and to the left, the better.");
+             "Improvement score against relative compute, both held against %s; bars are 95 %% "
+             "intervals over the prompts.  Best-of-N is labelled by N, Speculative Rejection by "
+             "alpha: the further up and to the left, the better.",
+             baseline_name(name, s->c));
     return true;
 }
 

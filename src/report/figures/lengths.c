@@ -3,6 +3,7 @@
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static void choose_points(struct lengths *x, const struct figure_scene *s)
         for (int i = 0; i < s->a->n; i++) {
             const struct source *p = figure_source(s, i);
             if (p->is_replayed || p->scores_on_the_way) continue;
-            if (!any && p->n != s->c->reference_n) continue;
+            if (!any && p->n != baseline_n(s->c)) continue;
             if (x->n_eligible++ < MAX_POINTS) x->points[x->n_points++] = i;
         }
 }

@@ -1,9 +1,10 @@
 /* Where rejected winners were lost: in which round, and at which length, each point cut the
- * candidate that Best-of-N of the same N and seed ends with.  Of paired files only: the same number
- * is the same candidate. */
+ * candidate that its partner (baseline.h), of the same N and seed, ends with.  Of paired files
+ * only: the same number is the same candidate. */
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,8 @@ static bool write_lost(const void *state, const struct figure_scene *s, FILE *f,
     const struct lost *x = state;
     int *points = mem_calloc((size_t)s->a->n, sizeof *points), all = 0, n;
     int64_t unknown = 0;
+    char curve[BASELINE_NAME];
+    baseline_curve_name(curve, s->c);
     for (int i = 0; i < s->a->n; i++) all += x->prompts[i] > 0, unknown += x->unknown[i];
     n = choose_points(s, x, points);
     if (n > 0) {
@@ -178,8 +181,9 @@ static bool write_lost(const void *state, const struct figure_scene *s, FILE *f,
         put_script(f, s, x, points, n, (double)PANEL / w->height);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
-            "Winners of Best-of-N (same N and seed, paired) that Speculative Rejection cut, in per "
-            "cent of the prompts, by round and by the tokens they had.");
+            "Winners of %s (same N and seed, paired) that Speculative Rejection cut, in per cent "
+            "of the prompts, by round and by the tokens they had.",
+            curve);
         if (all > n)
             at += (size_t)snprintf(w->caption + at, sizeof w->caption - at,
                                    "  Of %d points the %d that lost most.", all, n);
@@ -189,8 +193,10 @@ static bool write_lost(const void *state, const struct figure_scene *s, FILE *f,
                      "(record.candidates) do not say.",
                      (long long)unknown);
     } else {
-        strcpy(w->why, "it needs Speculative Rejection runs paired with Best-of-N runs of the same "
-                       "N, seed and arithmetic");
+        snprintf(w->why, sizeof w->why,
+                 "it needs Speculative Rejection runs paired with runs of %s of the same N, seed "
+                 "and arithmetic",
+                 curve);
     }
     free(points);
     return n > 0;

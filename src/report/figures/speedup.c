@@ -1,8 +1,10 @@
-/* Speedup at equal reward, a row per point.  What lies beyond the ends of the Best-of-N curve is a
- * bound: an arrow from the last value along the curve, never a number of its own. */
+/* Speedup at equal reward, a row per point that is not of the reference's curve (baseline.h).  What
+ * lies beyond the ends of that curve is a bound: an arrow from the last value along it, never a
+ * number of its own. */
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
+#include "report/baseline.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@
 static bool is_drawn(const struct figure_scene *s, int point)
 {
     const struct speedup *x = &s->a->items[point].speedup;
-    return source_rejects(figure_source(s, point)) && x->kind != SPEEDUP_NONE &&
+    return !baseline_is_of_curve(s->c, figure_source(s, point)) && x->kind != SPEEDUP_NONE &&
            isfinite(x->value) && x->value > 0;
 }
 
@@ -131,6 +133,8 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
                           struct figure_words *w)
 {
     (void)state;
+    char curve[BASELINE_NAME];
+    baseline_curve_name(curve, s->c);
     int *points = mem_calloc((size_t)s->a->n, sizeof *points), n = 0;
     for (int i = 0; i < s->a->n; i++)
         if (is_drawn(s, i)) points[n++] = i;
@@ -141,22 +145,24 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
         struct blocks n_of = put_data(f, s, points, n);
         figure_put_rows(f, s, points, n);
         put_range(f, s, points, n);
-        fputs("set logscale x 2\nset xlabel \"speedup at equal reward (Best-of-N = 1)\"\n"
-              "set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb \"#555555\" "
-              "dashtype 2\n",
-              f);
+        fprintf(f,
+                "set logscale x 2\nset xlabel \"speedup at equal reward (%s = 1)\"\n"
+                "set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb \"#555555\" "
+                "dashtype 2\n",
+                curve);
         put_plot(f, n_of);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
-            "What Best-of-N costs to reach the same score, over what the point cost; bars are "
-            "95 %% intervals over the prompts.  An arrow marks a bound: no Best-of-N here "
-            "reached the score (>=), or even the cheapest exceeds it (<=).");
+            "What %s costs to reach the same score, over what the point cost; bars are 95 %% "
+            "intervals over the prompts.  An arrow marks a bound: no file of %s here reached the "
+            "score (>=), or even the cheapest exceeds it (<=).",
+            curve, curve);
         if (all > n)
             snprintf(w->caption + at, sizeof w->caption - at,
                      "  Of %d points the %d with the largest speedups.", all, n);
     } else {
-        strcpy(w->why, "it needs Speculative Rejection files and Best-of-N files to hold them "
-                       "against");
+        snprintf(w->why, sizeof w->why, "it needs files of %s and others to hold against them: %s",
+                 curve, s->c->reference < 0 ? "there is no reference" : "no point has a speedup");
     }
     free(points);
     return n > 0;
