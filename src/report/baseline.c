@@ -240,9 +240,8 @@ static char *name_of(char out[BASELINE_NAME], const struct comparison *c, const 
     const struct source *s = c->reference < 0 ? NULL : &c->files[c->reference];
     char rest[BASELINE_NAME];
     if (!s || !source_rejects(s))
-        snprintf(out, BASELINE_NAME, "Best-of-%s%s%s", n ? n : "N",
-                 s && s->is_static ? ", static" : "",
-                 s && s->scores_on_the_way ? ", score_at" : "");
+        snprintf(out, BASELINE_NAME, "%sBest-of-%s%s", s && s->is_static ? "static " : "",
+                 n ? n : "N", s && s->scores_on_the_way ? " with score_at" : "");
     else
         snprintf(out, BASELINE_NAME, "%s%s%s%.140s",
                  s->compat == COMPAT_PAPER_CODE_2024 ? "2024 code" : "Speculative Rejection",

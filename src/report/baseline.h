@@ -34,11 +34,11 @@ int64_t baseline_n(const struct comparison *c);
 /* Whether the reference is Speculative Rejection. */
 bool baseline_rejects(const struct comparison *c);
 
-/* "Best-of-120", "Best-of-120, static", "Speculative Rejection, N 960, alpha 0.5, rounds memory".
+/* "Best-of-120", "static Best-of-120", "Speculative Rejection, N 960, alpha 0.5, rounds memory".
  */
 char *baseline_name(char out[BASELINE_NAME], const struct comparison *c);
 /* The same without rounds, for axes. */
 char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c);
-/* The curve: "Best-of-N", "Best-of-N, static", "Speculative Rejection, alpha 0.5, rounds memory".
+/* The curve: "Best-of-N", "static Best-of-N", "Speculative Rejection, alpha 0.5, rounds memory".
  */
 char *baseline_curve_name(char out[BASELINE_NAME], const struct comparison *c);

@@ -7,7 +7,8 @@
 char *cell_method(char out[CELL], const struct source *s)
 {
     const char *replayed = s->is_approximate ? ", replayed, approximate" : ", replayed";
-    snprintf(out, CELL, "%s%s%s%s", method_name(s->method), s->is_static ? ", static" : "",
+    snprintf(out, CELL, "%s%s%s%s%s", method_name(s->method), s->is_static ? ", static" : "",
+             s->scores_on_the_way ? ", score_at" : "",
              s->compat == COMPAT_PAPER_CODE_2024 ? ", paper_code_2024" : "",
              s->is_replayed ? replayed : "");
     return out;

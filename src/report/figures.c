@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 static const struct figure_kind *const kinds[FIGURES] = {
-    &figure_improvement, &figure_speedup, &figure_sawtooth, &figure_partial,
-    &figure_lost,        &figure_phases,  &figure_lengths,  &figure_judge};
+    &figure_improvement, &figure_speedup, &figure_sawtooth, &figure_partial, &figure_lost,
+    &figure_phases,      &figure_lengths, &figure_judge,    &figure_subsets};
 
 /* ---- what they see ---- */
 

@@ -9,7 +9,7 @@
 
 #include "report/averages.h"
 
-#define FIGURES 8
+#define FIGURES 9
 
 struct figure_result {
     const char *name, *title;

@@ -6,6 +6,7 @@
 #include "report/json_text.h"
 #include "report/output.h"
 #include "report/rows.h"
+#include "report/subset_rows.h"
 #include "report/table.h"
 
 #include <math.h>
@@ -155,6 +156,13 @@ static json_t *missing_row(const struct comparison *c, const struct averages *p,
     return o;
 }
 
+/* Of several recordings together there are none. */
+static void put_subsets(json_t *o, const struct comparison *c, const struct average *p)
+{
+    if (!subset_rows_any(c)) return;
+    subset_rows_put_columns(o, p && p->n_files == 1 ? &c->files[p->first].subsets : NULL);
+}
+
 static int write_csv(const struct comparison *c, const struct averages *p, const char *path,
                      struct err *e)
 {
@@ -165,11 +173,14 @@ static int write_csv(const struct comparison *c, const struct averages *p, const
         json_t *row = forms_point(c, &p->items[i]);
         put_missing_seeds(row, c, p, &c->files[p->items[i].first]);
         forms_put_energy(row, &p->items[i]);
+        put_subsets(row, c, &p->items[i]);
         rc = export_write(w, row, e);
     }
     for (size_t i = 0; i < p->missing.n && rc == 0; i++) {
         json_t *row = missing_row(c, p, i);
-        if (row) rc = export_write(w, row, e);
+        if (!row) continue;
+        put_subsets(row, c, NULL);
+        rc = export_write(w, row, e);
     }
     return export_end(w, rc, e);
 }
@@ -217,6 +228,27 @@ static void write_md_table(FILE *f, const struct comparison *c, const struct ave
     }
 }
 
+static void write_md_subsets(FILE *f, const struct comparison *c)
+{
+    if (!subset_rows_any(c)) return;
+    fprintf(f, "\n## Over candidate subsets\n\n%s\n\n", subset_row_words);
+    for (int k = 0; k < SUBSET_ROW_COLUMNS; k++) fprintf(f, "| %s ", subset_row_names[k]);
+    fputs("|\n", f);
+    for (int k = 0; k < SUBSET_ROW_COLUMNS; k++)
+        fputs(k == SUBSET_ROW_METHOD ? "|---" : "|---:", f);
+    fputs("|\n", f);
+    for (int i = 0; i < c->n_files; i++) {
+        if (c->files[i].subsets.draws == 0) continue;
+        struct subset_row r = subset_row_of(c, i);
+        for (int k = 0; k < SUBSET_ROW_COLUMNS; k++) {
+            fputs("| ", f);
+            put_md(f, r.cell[k]);
+            fputc(' ', f);
+        }
+        fputs("|\n", f);
+    }
+}
+
 static void write_md_figures(FILE *f, const struct figures *all)
 {
     fputs("\n## Figures\n\n", f);
@@ -243,6 +275,7 @@ static void write_md(FILE *f, const struct comparison *c, const struct averages 
             "\nOne row per point: means over its seeds; in brackets, 95 %% intervals from %d "
             "resamples of the prompts.\n",
             COMPARE_RESAMPLES);
+    write_md_subsets(f, c);
     fputs(p->missing.n > 0 ? "\n## Missing points\n\n" : "\nNo point of the sweep is missing.\n",
           f);
     for (size_t i = 0; i < p->missing.n; i++) {
@@ -285,6 +318,25 @@ static void put_tex(FILE *f, const char *s)
     }
 }
 
+/* Other columns than the rows above, so as comments. */
+static void write_tex_subsets(FILE *f, const struct comparison *c)
+{
+    if (!subset_rows_any(c)) return;
+    fprintf(f, "%% %s\n%%", subset_row_words);
+    for (int k = 1; k < SUBSET_ROW_COLUMNS; k++)
+        fprintf(f, "%s%s", k > 1 ? " & " : " ", subset_row_names[k]);
+    for (int i = 0; i < c->n_files; i++) {
+        if (c->files[i].subsets.draws == 0) continue;
+        struct subset_row r = subset_row_of(c, i);
+        for (int k = 1; k < SUBSET_ROW_COLUMNS; k++) {
+            fputs(k > 1 ? " & " : "\n% ", f);
+            put_tex(f, r.cell[k]);
+        }
+        fputs(" \\\\", f);
+    }
+    fputc('\n', f);
+}
+
 static void write_tex(FILE *f, const struct comparison *c, const struct averages *p,
                       const struct figures *figures)
 {
@@ -308,6 +360,7 @@ static void write_tex(FILE *f, const struct comparison *c, const struct averages
         }
         fputs(" \\\\\n", f);
     }
+    write_tex_subsets(f, c);
 }
 
 /* ---- all ---- */

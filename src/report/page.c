@@ -5,6 +5,7 @@
 #include "report/output.h"
 #include "report/print.h"
 #include "report/rows.h"
+#include "report/subset_rows.h"
 #include "report/words.h"
 
 #include <stdarg.h>
@@ -84,6 +85,27 @@ static void put_points(FILE *f, const struct page *p)
             "One row per point: means over its seeds; in brackets, 95 %% intervals from %d "
             "resamples of the %lld prompts.",
             COMPARE_RESAMPLES, (long long)p->c->n_prompts);
+    fputc('\n', f);
+    end_section(f);
+}
+
+static void put_subsets(FILE *f, const struct page *p)
+{
+    if (!subset_rows_any(p->c)) return;
+    begin_section(f, "subsets", "Over candidate subsets");
+    begin_table(f, "Replayed points over random subsets of the candidates", subset_row_names,
+                SUBSET_ROW_COLUMNS, 2);
+    for (int i = 0; i < p->c->n_files; i++) {
+        if (p->c->files[i].subsets.draws == 0) continue;
+        struct subset_row r = subset_row_of(p->c, i);
+        fputs("<tr>", f);
+        element(f, "th scope=\"row\" class=\"l\"", "th", "%s", r.cell[0]);
+        element(f, "td class=\"l\"", "td", "%s", r.cell[1]);
+        for (int k = 2; k < SUBSET_ROW_COLUMNS; k++) element(f, "td", "td", "%s", r.cell[k]);
+        fputs("</tr>\n", f);
+    }
+    end_table(f);
+    element(f, "p", "p", "%s", subset_row_words);
     fputc('\n', f);
     end_section(f);
 }
@@ -187,8 +209,7 @@ static void put_file(FILE *f, const struct page *p, int i)
     fputs("<tr>", f);
     element(f, "th scope=\"row\" class=\"l\"", "th", "%d", i + 1);
     element(f, "td class=\"l\"", "td", "%s", s->path);
-    element(f, "td class=\"l\"", "td", "%s%s", cell_method(a, s),
-            s->scores_on_the_way ? ", score_at" : "");
+    element(f, "td class=\"l\"", "td", "%s", cell_method(a, s));
     element(f, "td", "td", "%s", cell_n(a, s->n));
     element(f, "td", "td", "%s", rejects ? cell_number(a, "%g", s->alpha) : "-");
     element(f, "td", "td", "%s", rejects ? s->rounds : "-");
@@ -306,10 +327,15 @@ void page_begin(FILE *f, const char *title)
 
 static void put_head(FILE *f, const struct page *p)
 {
-    static const char *const links[][2] = {{"points", "Points"}, {"figures", "Figures"},
-                                           {"notes", "Notes"},   {"missing", "Missing points"},
-                                           {"files", "Files"},   {"making", "How they were made"},
-                                           {"job", "The job"},   {"legend", "Columns"}};
+    static const char *const links[][2] = {{"points", "Points"},
+                                           {"subsets", "Candidate subsets"},
+                                           {"figures", "Figures"},
+                                           {"notes", "Notes"},
+                                           {"missing", "Missing points"},
+                                           {"files", "Files"},
+                                           {"making", "How they were made"},
+                                           {"job", "The job"},
+                                           {"legend", "Columns"}};
     const struct entry *name = entries_find(&p->c->files[0].keys, "name");
     char *title = mem_printf("%s: specrej report", name ? name->text : "Report");
     page_begin(f, title);
@@ -320,7 +346,8 @@ static void put_head(FILE *f, const struct page *p)
     words_head(p->c, put_field, f);
     fputs("</dl>\n</header>\n<nav aria-label=\"Sections\">\n<ul>\n", f);
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        fprintf(f, "<li><a href=\"#%s\">%s</a></li>\n", links[i][0], links[i][1]);
+        if (strcmp(links[i][0], "subsets") != 0 || subset_rows_any(p->c))
+            fprintf(f, "<li><a href=\"#%s\">%s</a></li>\n", links[i][0], links[i][1]);
     fputs("</ul>\n</nav>\n<main id=\"main\" tabindex=\"-1\">\n", f);
 }
 
@@ -328,6 +355,7 @@ static void put_page(FILE *f, const struct page *p)
 {
     put_head(f, p);
     put_points(f, p);
+    put_subsets(f, p);
     put_figures(f, p);
     put_notes(f, p);
     put_missing(f, p);

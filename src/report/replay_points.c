@@ -96,6 +96,10 @@ static void put_point(const struct job *j, const struct source *s, FILE *out)
     put_text(yaml, out);
     fprintf(out, ", \"approximate\": %s, \"compute_s\": ", s->is_approximate ? "true" : "false");
     put_json(json_finite(s->compute_s), out);
+    if (s->subsets.draws > 0) {
+        fputs(", \"subsets\": ", out);
+        put_json(subset_values_json(&s->subsets), out);
+    }
     fputs(", \"prompts\": [", out);
     for (int64_t i = 0; i < s->n_prompts; i++) {
         fputs(i ? ",\n      " : "\n      ", out);
@@ -319,6 +323,9 @@ static int read_point(struct at *at, const json_t *point, struct source *s, stru
     if (!json_is_boolean(approximate)) return bad(at, e, "'approximate' is not true or false");
     if (!json_is_number(compute) && !json_is_null(compute))
         return bad(at, e, "'compute_s' is not a number");
+    struct err why;
+    if (subset_values_read(&s->subsets, json_object_get(point, "subsets"), &why) < 0)
+        return bad(at, e, "%s", why.text);
     s->path = at->path; /* for messages, until its name is known */
     TRY(read_job(at, point, s, e));
     source_set_replayed(s, json_is_true(approximate));

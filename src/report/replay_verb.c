@@ -7,6 +7,7 @@
 #include "report/print.h"
 #include "report/replay_points.h"
 #include "report/report.h"
+#include "report/subset_rows.h"
 #include "report/subsets.h"
 #include "report/table.h"
 
@@ -76,13 +77,30 @@ static const struct column {
     {"relative_compute_model", offsetof(struct compare_row, relative_compute)},
 };
 
-static void print_csv(const struct comparison *c, const struct subsets *sub, FILE *out)
+/* Names of the columns, or with v its values. */
+static void print_subsets(const struct subset_values *v, FILE *out)
+{
+    json_t *o = json_object(), *value;
+    const char *key;
+    subset_rows_put_columns(o, v);
+    json_object_foreach(o, key, value)
+    {
+        fputc(',', out);
+        if (!v)
+            fputs(key, out);
+        else if (!json_is_null(value))
+            fprintf(out, "%.17g", json_number_value(value));
+    }
+    json_decref(o);
+}
+
+static void print_csv(const struct comparison *c, FILE *out)
 {
     char *reference = c->reference < 0 ? mem_strdup("") : reference_text(&c->files[c->reference]);
     fprintf(out, "point_id,method,n,alpha,rounds,seed,exact,reference");
     for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
         fprintf(out, ",%s", columns[k].name);
-    subsets_csv_head(sub, out);
+    if (subset_rows_any(c)) print_subsets(NULL, out);
     fputc('\n', out);
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
@@ -96,14 +114,13 @@ static void print_csv(const struct comparison *c, const struct subsets *sub, FIL
             else
                 fputc(',', out);
         }
-        subsets_csv(sub, s->path, out);
+        if (subset_rows_any(c)) print_subsets(&s->subsets, out);
         fputc('\n', out);
     }
     free(reference);
 }
 
-static void print_json(const struct replay_grid *g, const struct comparison *c,
-                       const struct subsets *sub, FILE *out)
+static void print_json(const struct replay_grid *g, const struct comparison *c, FILE *out)
 {
     const struct averages one_seed = {0}; /* nothing to average: a recording has one seed */
     json_t *o = report_json(c, &one_seed), *value;
@@ -118,7 +135,6 @@ static void print_json(const struct replay_grid *g, const struct comparison *c,
     json_object_set_new(o, "time_fewest_candidates", json_integer(t->fewest));
     json_object_set_new(o, "time_left_out", json_finite(t->is_known ? t->left_out : NAN));
     json_object_set_new(o, "not_known", m->why_not ? json_text(m->why_not) : json_null());
-    if (sub->n > 0) json_object_set_new(o, "subsets", subsets_json(sub));
     fputs("{\n", out);
     json_object_foreach(o, key, value)
     {
@@ -136,20 +152,17 @@ int replay_file(const char *path, const struct replay_options *o, FILE *out, str
 {
     struct replay_grid g = {0};
     struct comparison c = {0};
-    struct subsets sub = {0};
     struct reference reference;
     int rc = reference_parse(&reference, o->reference, e);
     if (rc == 0) rc = replay_grid_make(&g, path, &o->grid, e);
-    if (rc == 0) rc = subsets_make(&sub, &g, o->grid.subsets, e);
+    if (rc == 0) rc = subsets_make(&g, o->grid.subsets, e);
     if (rc == 0) rc = comparison_of(&c, replay_grid_take(&g), g.n, &reference, e);
-    if (rc == 0 && o->form == REPLAY_JSON) print_json(&g, &c, &sub, out);
-    if (rc == 0 && o->form == REPLAY_CSV) print_csv(&c, &sub, out);
+    if (rc == 0 && o->form == REPLAY_JSON) print_json(&g, &c, out);
+    if (rc == 0 && o->form == REPLAY_CSV) print_csv(&c, out);
     if (rc == 0 && o->form == REPLAY_TABLE) {
         print_head(&g, out);
         table_print(&c, &(struct averages){0}, out);
-        subsets_print(&sub, &c, out);
     }
-    subsets_free(&sub);
     comparison_free(&c);
     replay_grid_close(&g);
     reference_free(&reference);

@@ -93,6 +93,7 @@ static json_t *row_json(const struct comparison *c, int file)
     json_put(o, "relative_compute", json_finite(r->relative_compute));
     json_put(o, "speedup", speedup_json(r->speedup));
     json_put(o, "rank_hours", json_finite(r->rank_hours));
+    json_put(o, "subsets", subset_values_json(&c->files[file].subsets));
     return o;
 }
 

@@ -19,8 +19,7 @@ struct row row_of(const struct comparison *c, const struct average *p)
     bool rejects = s->method == METHOD_SPECULATIVE_REJECTION;
     struct row r;
     char a[CELL], b[CELL];
-    snprintf(r.cell[ROW_METHOD], sizeof r.cell[0], "%s%s", cell_method(a, s),
-             s->scores_on_the_way ? ", score_at" : "");
+    cell_method(r.cell[ROW_METHOD], s);
     cell_n(r.cell[ROW_N], s->n);
     cell_number(r.cell[ROW_ALPHA], "%g", rejects ? s->alpha : NAN);
     snprintf(r.cell[ROW_ROUNDS], sizeof r.cell[0], "%s", rejects ? s->rounds : "-");

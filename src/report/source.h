@@ -4,7 +4,7 @@
 
 #include "job/entries.h"
 #include "job/job.h"
-#include "report/metrics.h"
+#include "report/subset_values.h"
 
 struct source_prompt {
     int64_t prompt_index;
@@ -38,6 +38,7 @@ struct source {
     char *machine;                 /* owned: what decides its times, for a note */
     double load_s, idle_s;         /* summed over ranks and runs */
     double compute_s;              /* of all its prompts, compared or not */
+    struct subset_values subsets;  /* of a replayed point of fewer candidates than were recorded */
     struct source_prompt *prompts; /* owned [n_prompts], by prompt_index */
     int64_t n_prompts;
 };

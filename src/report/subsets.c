@@ -2,17 +2,12 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "report/json_text.h"
-#include "report/print.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SUBSET_SEED 20541 /* any fixed number */
-
-static const char *const names[SUBSET_VALUES] = {"best_reward", "share_kept", "winners_survived",
-                                                 "tokens_generated"};
 
 static int by_number(const void *a, const void *b)
 {
@@ -112,13 +107,14 @@ static int draw_once(struct desk *d, const struct job *j, const struct job *best
     return rc;
 }
 
-static int draw_point(struct subset_point *p, struct desk *d, const struct job *j, int64_t draws,
+static int draw_point(struct subset_values *p, struct desk *d, const struct job *j, int64_t draws,
                       struct err *e)
 {
     struct job best_of_n = *j;
     best_of_n.method = METHOD_BEST_OF_N;
     double *values = mem_calloc((size_t)draws * SUBSET_VALUES, sizeof *values);
     int rc = 0;
+    p->draws = draws;
     for (int64_t k = 0; k < draws && rc == 0; k++) {
         double value[SUBSET_VALUES];
         rc = draw_once(d, j, &best_of_n, (uint32_t)k, value, e);
@@ -134,102 +130,15 @@ static int draw_point(struct subset_point *p, struct desk *d, const struct job *
     return rc;
 }
 
-int subsets_make(struct subsets *s, const struct replay_grid *g, int64_t draws, struct err *e)
+int subsets_make(struct replay_grid *g, int64_t draws, struct err *e)
 {
-    *s = (struct subsets){.draws = draws};
     if (draws == 0) return 0;
     struct desk d;
     int rc = 0;
-    s->items = mem_calloc((size_t)g->n, sizeof *s->items);
     desk_make(&d, &g->recording);
-    for (int i = 0; i < g->n && rc == 0; i++) {
-        if (g->jobs[i].n == 0 || g->jobs[i].n >= g->recording.result.job.n) continue;
-        struct subset_point *p = &s->items[s->n++];
-        p->name = g->names[i];
-        rc = draw_point(p, &d, &g->jobs[i], draws, e);
-    }
+    for (int i = 0; i < g->n && rc == 0; i++)
+        if (g->jobs[i].n > 0 && g->jobs[i].n < g->recording.result.job.n)
+            rc = draw_point(&g->sources[i].subsets, &d, &g->jobs[i], draws, e);
     desk_free(&d);
     return rc;
-}
-
-void subsets_free(struct subsets *s)
-{
-    free(s->items);
-    *s = (struct subsets){0};
-}
-
-/* ---- output ---- */
-
-static const struct subset_point *find(const struct subsets *s, const char *name)
-{
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->items[i].name == name) return &s->items[i];
-    return NULL;
-}
-
-void subsets_print(const struct subsets *s, const struct comparison *c, FILE *out)
-{
-    if (s->n == 0) return;
-    fprintf(out, "\nOver %lld random subsets of N of the recorded candidates: mean (95 %%)\n\n",
-            (long long)s->draws);
-    fprintf(out, "   #  best reward                share kept              winners          "
-                 "      generated\n");
-    for (int f = 0; f < c->n_files; f++) {
-        const struct subset_point *p = find(s, c->files[f].path);
-        char low[24], high[24], mean[24];
-        if (!p) continue;
-        const struct interval *i = p->interval;
-        fprintf(
-            out,
-            "%4d  %7.4f (%7.4f to %7.4f)  %5.1f %% (%5.1f to %5.1f)  %5.1f %% (%5.1f to %5.1f)  "
-            "%s (%s to %s)\n",
-            f + 1, p->mean[0], i[0].low, i[0].high, 100 * p->mean[1], 100 * i[1].low,
-            100 * i[1].high, 100 * p->mean[2], 100 * i[2].low, 100 * i[2].high,
-            format_count(mean, p->mean[3]), format_count(low, i[3].low),
-            format_count(high, i[3].high));
-    }
-}
-
-json_t *subsets_json(const struct subsets *s)
-{
-    json_t *o = json_object(), *points = json_array();
-    for (int64_t i = 0; i < s->n; i++) {
-        json_t *one = json_object();
-        json_object_set_new(one, "path", json_text(s->items[i].name));
-        for (int v = 0; v < SUBSET_VALUES; v++) {
-            json_t *three = json_array();
-            json_array_append_new(three, json_finite(s->items[i].mean[v]));
-            json_array_append_new(three, json_finite(s->items[i].interval[v].low));
-            json_array_append_new(three, json_finite(s->items[i].interval[v].high));
-            json_object_set_new(one, names[v], three);
-        }
-        json_array_append_new(points, one);
-    }
-    json_object_set_new(o, "draws", json_integer(s->draws));
-    json_object_set_new(o, "points", points);
-    return o;
-}
-
-void subsets_csv_head(const struct subsets *s, FILE *out)
-{
-    for (int v = 0; v < SUBSET_VALUES && s->n > 0; v++)
-        fprintf(out, ",subsets_%s,subsets_%s_low,subsets_%s_high", names[v], names[v], names[v]);
-}
-
-static void csv_number(double v, FILE *out)
-{
-    if (isfinite(v))
-        fprintf(out, ",%.17g", v);
-    else
-        fputc(',', out);
-}
-
-void subsets_csv(const struct subsets *s, const char *name, FILE *out)
-{
-    const struct subset_point *p = find(s, name);
-    for (int v = 0; v < SUBSET_VALUES && s->n > 0; v++) {
-        csv_number(p ? p->mean[v] : NAN, out);
-        csv_number(p ? p->interval[v].low : NAN, out);
-        csv_number(p ? p->interval[v].high : NAN, out);
-    }
 }

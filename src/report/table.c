@@ -3,6 +3,7 @@
 #include "report/baseline.h"
 #include "report/cells.h"
 #include "report/print.h"
+#include "report/subset_rows.h"
 #include "report/twins.h"
 #include "report/words.h"
 
@@ -10,24 +11,34 @@
 
 /* ---- the three parts ---- */
 
+static bool has_rounds(const struct source *s)
+{
+    return source_rejects(s) && s->alpha > 0;
+}
+
+static int wider(int wide, const char *text)
+{
+    int w = (int)strlen(text);
+    return w > wide ? w : wide;
+}
+
 static void print_files(const struct comparison *c, FILE *out)
 {
-    int wide = 9;
+    int wide = 9, schedule = 6;
     char text[CELL];
     for (int f = 0; f < c->n_files; f++) {
-        int w = (int)strlen(cell_method(text, &c->files[f]));
-        if (w > wide) wide = w;
+        wide = wider(wide, cell_method(text, &c->files[f]));
+        if (has_rounds(&c->files[f])) schedule = wider(schedule, c->files[f].rounds);
     }
-    fprintf(out, "\n   #  %-*s  %6s  %5s  %-12s  %4s  %s\n", wide, "method", "N", "alpha", "rounds",
-            "seed", "file");
+    fprintf(out, "\n   #  %-*s  %6s  %5s  %-*s  %4s  %s\n", wide, "method", "N", "alpha", schedule,
+            "rounds", "seed", "file");
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
-        bool cuts = s->method == METHOD_SPECULATIVE_REJECTION && s->alpha > 0;
         char n[CELL], alpha[CELL] = "-";
-        if (s->method == METHOD_SPECULATIVE_REJECTION) cell_number(alpha, "%g", s->alpha);
-        fprintf(out, "%4d  %-*s  %6s  %5s  %-12s  %4llu  %s\n", f + 1, wide, cell_method(text, s),
-                cell_n(n, s->n), alpha, cuts ? s->rounds : "-", (unsigned long long)s->seed,
-                s->path);
+        if (source_rejects(s)) cell_number(alpha, "%g", s->alpha);
+        fprintf(out, "%4d  %-*s  %6s  %5s  %-*s  %4llu  %s\n", f + 1, wide, cell_method(text, s),
+                cell_n(n, s->n), alpha, schedule, has_rounds(s) ? s->rounds : "-",
+                (unsigned long long)s->seed, s->path);
     }
 }
 
@@ -148,6 +159,7 @@ void table_print(const struct comparison *c, const struct averages *p, FILE *out
     print_rewards(c, out);
     print_costs(c, out);
     print_points(p, out);
+    subset_rows_print(c, out);
     table_notes(c, out);
     twins_print(c, out);
     fputc('\n', out);

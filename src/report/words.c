@@ -226,19 +226,26 @@ static void say_replayed(const struct comparison *c, const struct speaker *s)
     }
 }
 
+/* The reference's curve in a sentence: its name where that is short. */
+static char *curve_word(char out[BASELINE_NAME], const struct comparison *c)
+{
+    if (!baseline_rejects(c)) return baseline_curve_name(out, c);
+    return strcpy(out, "the reference's method");
+}
+
 static void say_against_reference(const struct comparison *c, const struct speaker *s)
 {
     bool rejects = baseline_rejects(c);
     char name[BASELINE_NAME], curve[BASELINE_NAME];
-    baseline_name(name, c);
-    baseline_curve_name(curve, c);
+    curve_word(curve, c);
+    if (rejects) say(s, "reference", "its method, of any N, is %s", baseline_curve_name(name, c));
     say(s, "improvement",
         "improvement score: 100 is %s, 0 its worst candidate%s; mean over prompts of the distance "
         "to its best, in units of its best minus its worst",
-        name, rejects ? " that came to its end" : "");
+        rejects ? "the reference" : baseline_name(name, c), rejects ? " that came to its end" : "");
     if (rejects)
-        say(s, "share kept",
-            "-: %s has no final rewards of what it rejected, so no mean of its candidates", curve);
+        say(s, "share kept", "-: what %s rejected has no final reward, so a single sample has none",
+            curve);
     else
         say(s, "share kept",
             "of what %s of the same N and seed gains over a single sample (the mean of its "
@@ -256,21 +263,21 @@ void words_legend(const struct comparison *c, word_fn *fn, void *to)
 {
     const struct speaker s = {fn, to};
     char curve[BASELINE_NAME];
-    baseline_curve_name(curve, c);
+    curve_word(curve, c);
     say_replayed(c, &s);
     say(&s, "best reward", "mean over the prompts of the answer's reward");
     say_against_reference(c, &s);
     say(&s, "rounds", "rounds made per prompt (above: when they were to be made)");
     say(&s, "generated", "tokens over the compared prompts; scored: by the reward model");
     say(&s, baseline_rejects(c) ? "of SR" : "of BoN",
-        "the same as a share of what the file of %s of the same N and seed took", curve);
+        "the same as a share of what %s of the same N and seed took", curve);
     say(&s, "time", "from start to end of each prompt, summed; loading apart");
     say(&s, "compute",
         "that time x ranks at work on the prompt, relative to the "
         "reference's (relative GPU compute)");
     say(&s, "speedup",
-        "what %s costs to reach the same score, over what this cost; along its files here, by N.  "
-        ">=: none of them reached the score.  <=: even the cheapest exceeds it",
+        "what %s costs to reach the same score, over what this cost; along its files here, one "
+        "for each N.  >=: none of them reached the score.  <=: even the cheapest exceeds it",
         curve);
     say(&s, "files, seeds",
         "last part: files that differ in their seed alone are one point; means over them");

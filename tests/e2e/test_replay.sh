@@ -71,13 +71,14 @@ PYTHON
 run 1 bon64.h5 "${few[@]}"
 run 1 bon20.h5 "${few[@]}" n=20
 "$SPECREJ" report bon64.h5 bon20.h5 real1.h5 real3.h5 --json >real.json 2>log || fail "report"
-"$SPECREJ" replay every.h5 --set "rounds=every 16" --set alpha=0.1 --set "sweep.n=[64, 20]" --json >replay.json 2>log ||
+"$SPECREJ" replay every.h5 --set "rounds=every 16" --set alpha=0.1 --set "sweep.n=[64, 20]" --subsets 8 --json >replay.json 2>log ||
     fail "replay"
 python3 - <<'PYTHON' || fail "replay --json is not report --json"
 import json, sys
 real, replay = (json.load(open(f)) for f in ("real.json", "replay.json"))
 def row(r, n, method): return next(f for f in r["files"] if f["n"] == n and f["method"].split(",")[0] == method)
 assert len(replay["files"]) == 4, len(replay["files"])
+assert all((f["subsets"] or {}).get("draws") == (8 if f["n"] == 20 else None) for f in replay["files"])
 points = [(n, m) for n in (64, 20) for m in ("best_of_n", "speculative_rejection")]
 for n, method in points:
     a, b = row(real, n, method), row(replay, n, method)
@@ -156,6 +157,10 @@ damage("lost", lambda r, p: put(p["prompts"][2], 13, "0" * 16))
 damage("digits", lambda r, p: put(p["prompts"][2], 13, "0"))
 damage("best", lambda r, p: put(p["prompts"][2], 3, None))
 damage("spread", lambda r, p: put(p["prompts"][2], 4, 1e6))
+def subsets(r): return next(p["subsets"] for p in r["report"]["points"] if "subsets" in p)
+damage("draws", lambda r, p: put(subsets(r), "draws", 0))
+damage("limits", lambda r, p: subsets(r)["best_reward"].reverse())
+damage("three", lambda r, p: subsets(r)["share_kept"].pop())
 damage("tokens", lambda r, p: put(p["prompts"][2], 9, -1))
 text = open("replay.json").read()
 open("damaged-cut.json", "w").write(text[:len(text) // 2])
@@ -184,6 +189,9 @@ damaged digits "a digit for each four candidates"
 damaged best "'best' is not a number"
 damaged spread "not in order"
 damaged tokens "'tokens_generated' is below 0"
+damaged draws "'subsets' has no whole number of 'draws'"
+damaged limits "'subsets': 'best_reward' is not a mean and the limits"
+damaged three "'subsets': 'share_kept' is not a mean and the limits"
 damaged cut "not valid JSON"
 echo "report takes a replay's points, and refuses damaged ones"
 
@@ -197,7 +205,7 @@ refused() {
     [ ! -s out ] || fail "output before the error: replay $*"
 }
 refused "were not recorded: 20, 60 (recorded: 8, 16, 24, 32 and 7 more)" every.h5 --set "rounds=at 20, 60"
-refused "there is best_of_n:64; speculative_rejection:64,alpha=" every.h5 --set "rounds=every 16" --reference 16
+refused "there is best_of_n:64; 'speculative_rejection:64,alpha=" every.h5 --set "rounds=every 16" --reference 16
 refused "'best' is no method" every.h5 --set "rounds=every 16" --reference best:16
 refused "with --nearest" pages.h5 --set "rounds=every 32"
 refused "nothing was recorded before" pages.h5 --set "rounds=at 10" --nearest

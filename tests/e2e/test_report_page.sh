@@ -16,12 +16,18 @@ fail() {
     exit 1
 }
 
-all=(improvement speedup sawtooth partial lost phases lengths judge)
+all=(improvement speedup sawtooth partial lost phases lengths judge subsets)
 mkdir files none
 "$MAKE_SWEEP" files 12 2 16 64
+recorded=$(python3 -c '
+import json, os, subprocess, sys
+out = subprocess.run([os.environ["SPECREJ"], "report", *sys.argv[1:], "--json"], capture_output=True, check=True).stdout
+print(*(f["path"] for f in json.loads(out)["files"] if "score_at" in f["method"]))' files/*.h5)
+"$SPECREJ" replay "$recorded" --set "sweep={n: [16, 32], alpha: [0.3, 0.8]}" --set "rounds=at 32, 64, 128, 256" --subsets 20 \
+    -o replay.json 2>log || fail "replay: $(cat log)"
 
 # ---- without gnuplot: PATH holds nothing at all ----
-PATH=$work/none "$SPECREJ" report files/*.h5 -o bare >out 2>log || fail "report without gnuplot: $(cat log)"
+PATH=$work/none "$SPECREJ" report files/*.h5 replay.json -o bare >out 2>log || fail "report without gnuplot: $(cat log)"
 grep -q "install gnuplot" out || fail "nothing says how to get gnuplot"
 grep -q "Install gnuplot" bare/report.html || fail "the page does not say how to get gnuplot"
 for name in "${all[@]}"; do
@@ -52,7 +58,7 @@ print(html.unescape(re.search("Made by <code>(.*?)</code>", open(sys.argv[1]).re
 command -v gnuplot >/dev/null || { echo "skipped from here on: needs gnuplot" && exit 77; }
 mkdir home
 echo 'exit status 3' >home/.gnuplot # of somebody who draws otherwise: not read
-HOME=$work/home "$SPECREJ" report files/*.h5 -o page >out 2>log || fail "report: $(cat log)"
+HOME=$work/home "$SPECREJ" report files/*.h5 replay.json -o page >out 2>log || fail "report: $(cat log)"
 [ ! -s log ] || fail "a warning: $(cat log)"
 if grep -q "not drawn" out; then fail "$(grep "not drawn" out)"; fi
 for name in "${all[@]}"; do
@@ -67,6 +73,25 @@ done
 grep -q "a &lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;" page/report.html || fail "the job's name"
 grep -q "64&gt; " page/report.html || fail "the files' names"
 echo "figures: script, SVG, PNG"
+
+grep -q '^<section aria-labelledby="subsets">' page/report.html || fail "the page lacks the intervals over subsets"
+grep -q "Over random subsets of N of the recorded candidates" page/report.md && grep -q "^% Over random subsets" page/report.tex &&
+    grep -q "Over random subsets" out || fail "some form does not say what the intervals over subsets are"
+python3 - <<'PYTHON' || fail "report does not have the replay's intervals over subsets"
+import csv, json
+replayed = {f["path"]: f["subsets"] for f in json.load(open("replay.json"))["files"]}
+assert sum(v is not None for v in replayed.values()) == 6, replayed # Best-of-16 and 32, four rejecting; 64 is all there is
+names = ("best_reward", "share_kept", "winners_survived", "tokens_generated")
+rows = list(csv.DictReader(open("page/report.csv")))
+assert sum(r["subsets"] == "20" for r in rows) == 6
+for r in rows:
+    if "replayed" not in r["method"]:
+        assert r["subsets"] == r["subsets_best_reward"] == r["subsets_tokens_generated_high"] == "", r
+    elif r["subsets"]:
+        own = [float(r[f"subsets_{n}{end}"]) for n in names for end in ("", "_low", "_high")]
+        assert own in [sum((v[n] for n in names), []) for v in replayed.values() if v], r
+        assert float(r["subsets_best_reward_low"]) < float(r["subsets_best_reward"]) < float(r["subsets_best_reward_high"])
+PYTHON
 
 browser=() chromium=
 for name in chromium chromium-browser google-chrome; do
@@ -122,7 +147,7 @@ for point in "N 16, alpha 0.7, $rounds, seed 0" "N 16, alpha 0.7, $rounds, seed 
 done
 python3 - <<'PYTHON' || fail "the CSV does not list what is missing"
 import csv
-rows = {(int(r["n"]), float(r["alpha"])): r for r in csv.DictReader(open("some/report.csv")) if r["method"] != "best_of_n"}
+rows = {(int(r["n"]), float(r["alpha"])): r for r in csv.DictReader(open("some/report.csv")) if r["method"][:9] != "best_of_n"}
 assert len(rows) == 8, rows.keys()
 for key, row in rows.items():
     missing = {(16, 0.7): "0 1", (64, 0.3): "1"}.get(key, "")
@@ -143,7 +168,7 @@ done
 grep -qF "(Speculative Rejection, N 64, alpha 0.5 = 100)" other/improvement.gp || fail "improvement.gp has another reference"
 grep -qF "(Speculative Rejection, alpha 0.5, $rounds = 1)" other/speedup.gp || fail "speedup.gp has another reference"
 grep -qF "Winners of Speculative Rejection, alpha 0.5" other/report.md || fail "the caption of lost has another reference"
-python3 "$here/page_check.py" other/report.html "${all[@]}" || fail "the page of another reference"
+python3 "$here/page_check.py" other/report.html "${all[@]::8}" || fail "the page of another reference"
 python3 - "$point" <<'PYTHON' || fail "the CSV of another reference"
 import csv, sys
 rows = list(csv.DictReader(open("other/report.csv")))

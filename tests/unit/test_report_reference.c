@@ -181,8 +181,8 @@ static void test_static(void **state)
         compare(&c, p, same[i]);
         const struct compare_row *sr4 = &c.rows[at[REJECT4]], *full = &c.rows[at[BON4]];
         assert_int_equal(c.reference, at[STATIC4]);
-        assert_string_equal(baseline_name(name, &c), "Best-of-4, static");
-        assert_string_equal(baseline_curve_name(name, &c), "Best-of-N, static");
+        assert_string_equal(baseline_name(name, &c), "static Best-of-4");
+        assert_string_equal(baseline_curve_name(name, &c), "static Best-of-N");
         assert_int_equal(sr4->reference, at[STATIC4]);
         assert_int_equal(sr4->partner, at[STATIC4]);
         assert_int_equal(c.rows[at[BON2]].partner, at[STATIC2]);

@@ -53,7 +53,7 @@ struct figure_kind {
 };
 
 extern const struct figure_kind figure_improvement, figure_speedup, figure_sawtooth, figure_partial,
-    figure_lost, figure_phases, figure_lengths, figure_judge;
+    figure_lost, figure_phases, figure_lengths, figure_judge, figure_subsets;
 
 /* ---- what figures share ---- */
 

@@ -194,8 +194,8 @@ static bool write_lost(const void *state, const struct figure_scene *s, FILE *f,
                      (long long)unknown);
     } else {
         snprintf(w->why, sizeof w->why,
-                 "it needs Speculative Rejection runs paired with runs of %s of the same N, seed "
-                 "and arithmetic",
+                 "it needs Speculative Rejection runs paired with %s runs of the same N, seed and "
+                 "arithmetic",
                  curve);
     }
     free(points);

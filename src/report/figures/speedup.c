@@ -161,8 +161,8 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
             snprintf(w->caption + at, sizeof w->caption - at,
                      "  Of %d points the %d with the largest speedups.", all, n);
     } else {
-        snprintf(w->why, sizeof w->why, "it needs files of %s and others to hold against them: %s",
-                 curve, s->c->reference < 0 ? "there is no reference" : "no point has a speedup");
+        snprintf(w->why, sizeof w->why, "it needs %s files and %s files to hold them against",
+                 baseline_rejects(s->c) ? "other" : "Speculative Rejection", curve);
     }
     free(points);
     return n > 0;
