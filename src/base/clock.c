@@ -1,5 +1,8 @@
 #include "base/clock.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t read_ns(clockid_t id)
@@ -22,4 +25,20 @@ double clock_s(void)
 double clock_unix_s(void)
 {
     return (double)read_ns(CLOCK_REALTIME) * 1e-9;
+}
+
+char *clock_text(char out[24], double s)
+{
+    if (!isfinite(s)) return strcpy(out, "-");
+    if (s < 1)
+        snprintf(out, 24, "%.0f ms", s * 1e3);
+    else if (s < 10)
+        snprintf(out, 24, "%.2f s", s);
+    else if (s < 120)
+        snprintf(out, 24, "%.1f s", s);
+    else if (s < 7200)
+        snprintf(out, 24, "%.1f min", s / 60);
+    else
+        snprintf(out, 24, "%.1f h", s / 3600);
+    return out;
 }

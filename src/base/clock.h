@@ -1,4 +1,4 @@
-/* Monotonic time. */
+/* Monotonic time, and times as people read them. */
 #pragma once
 
 #include <stdint.h>
@@ -6,3 +6,6 @@
 int64_t clock_ns(void);    /* CLOCK_MONOTONIC, nanoseconds */
 double clock_s(void);      /* the same in seconds */
 double clock_unix_s(void); /* seconds since the epoch, for records */
+
+/* "350 ms", "9.53 s", "42.0 s", "12.5 min", "3.5 h"; "-" for what is no number. */
+char *clock_text(char out[24], double s);

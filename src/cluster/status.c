@@ -1,8 +1,8 @@
 #include "cluster/status.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "job/entries.h"
-#include "run/progress.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -73,9 +73,8 @@ static void columns_free(struct columns *c)
 
 static void print_point(const struct columns *c, const struct point *p, size_t i, FILE *out)
 {
-    char prompts[48], eta[32] = "";
-    if (p->state == POINT_RUNNING && !isnan(p->eta_s))
-        progress_format_time(eta, sizeof eta, p->eta_s);
+    char prompts[48], eta[24] = "";
+    if (p->state == POINT_RUNNING && !isnan(p->eta_s)) clock_text(eta, p->eta_s);
     if (p->prompts >= 0)
         snprintf(prompts, sizeof prompts, "%lld/%lld", (long long)p->done, (long long)p->prompts);
     else

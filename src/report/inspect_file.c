@@ -1,4 +1,5 @@
 /* A result file in one screen: whose it is, its runs, what came out, where the time went. */
+#include "base/clock.h"
 #include "base/json.h"
 #include "job/schedule.h"
 #include "report/inspect.h"
@@ -129,7 +130,7 @@ static void print_runs(const struct result *r, FILE *out)
         print_field(out, label, "%s: %lld prompts, from %s, %s%s",
                     name_of(run_status_names, RUN_STATUSES, w->status),
                     (long long)(w->last_prompt - w->first_prompt),
-                    format_time(start, w->start_unix_s), format_seconds(wall, run_seconds(r, i)),
+                    format_time(start, w->start_unix_s), clock_text(wall, run_seconds(r, i)),
                     isfinite(w->end_unix_s) ? "" : " until its last prompt");
         print_field(out, "", "%d ranks = %d groups x tensor %d, %d threads each, on %s", w->ranks,
                     w->groups, w->tensor, w->threads, w->hosts);
@@ -165,13 +166,13 @@ static void print_results(const struct result *r, const struct summary *s, FILE 
     print_field(out, "tokens", "%s generated, %s scored",
                 format_count(a, (double)s->tokens_generated),
                 format_count(b, (double)s->tokens_scored));
-    print_field(out, "wall time", "%s summed over prompts", format_seconds(a, s->wall_s));
+    print_field(out, "wall time", "%s summed over prompts", clock_text(a, s->wall_s));
     for (int i = 0; i < PHASES && s->wall_s > 0; i++)
-        print_field(out, "", "%-9s %9s %5.1f %%", phase_names[i], format_seconds(a, s->phase_s[i]),
+        print_field(out, "", "%-9s %9s %5.1f %%", phase_names[i], clock_text(a, s->phase_s[i]),
                     100 * s->phase_s[i] / s->wall_s);
     print_field(out, "rank time", "%s: prompts %s, loading %s, idle %s (%.3g rank-hours)",
-                format_seconds(a, s->total_rank_s), format_seconds(b, s->busy_rank_s),
-                format_seconds(c, s->load_rank_s), format_seconds(d, s->idle_rank_s),
+                clock_text(a, s->total_rank_s), clock_text(b, s->busy_rank_s),
+                clock_text(c, s->load_rank_s), clock_text(d, s->idle_rank_s),
                 s->total_rank_s / 3600);
 }
 

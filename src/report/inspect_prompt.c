@@ -1,4 +1,5 @@
 /* One prompt's story: the rounds, who was kept, what the winner says. */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "report/inspect.h"
@@ -86,9 +87,9 @@ static void print_head(const struct story *s, FILE *out)
                 "%lld tokens generated, %lld scored, KV peak %lld tokens, %lld evictions",
                 (long long)p->tokens_generated, (long long)p->tokens_scored,
                 (long long)p->kv_peak_tokens, (long long)p->evictions);
-    print_field(out, "wall time", "%s: prefill %s, generate %s, score %s",
-                format_seconds(a, p->wall_s), format_seconds(b, p->prefill_s),
-                format_seconds(c, p->generate_s), format_seconds(d, p->score_s));
+    print_field(out, "wall time", "%s: prefill %s, generate %s, score %s", clock_text(a, p->wall_s),
+                clock_text(b, p->prefill_s), clock_text(c, p->generate_s),
+                clock_text(d, p->score_s));
 }
 
 static void print_rounds(const struct story *s, FILE *out)

@@ -1,5 +1,6 @@
 #include "report/page.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "report/html.h"
 #include "report/output.h"
@@ -223,7 +224,7 @@ static void put_file(FILE *f, const struct page *p, int i)
     element(f, "td", "td", "%.2f", r->rounds);
     element(f, "td", "td", "%s", format_count(t, r->total[AMOUNT_TOKENS_GENERATED]));
     element(f, "td", "td", "%s", format_count(t, r->total[AMOUNT_TOKENS_SCORED]));
-    element(f, "td", "td", "%s", format_seconds(t, r->total[AMOUNT_WALL_S]));
+    element(f, "td", "td", "%s", clock_text(t, r->total[AMOUNT_WALL_S]));
     element(f, "td", "td", "%s", cell_number(a, "%.3g", r->relative_compute));
     element(f, "td", "td", "%s", cell_speedup(a, r->speedup));
     element(f, "td", "td", "%s", cell_number(a, "%.3g", r->rank_hours));

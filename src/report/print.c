@@ -89,26 +89,11 @@ char *format_bytes(char out[24], double bytes)
     return out;
 }
 
-char *format_seconds(char out[24], double s)
-{
-    if (!isfinite(s))
-        snprintf(out, 24, "?");
-    else if (s < 10)
-        snprintf(out, 24, "%.2f s", s);
-    else if (s < 120)
-        snprintf(out, 24, "%.1f s", s);
-    else if (s < 7200)
-        snprintf(out, 24, "%.1f min", s / 60);
-    else
-        snprintf(out, 24, "%.1f h", s / 3600);
-    return out;
-}
-
 char *format_count(char out[24], double n)
 {
     static const char *const units[] = {"", " k", " M", " G", " T"};
     size_t u = 0;
-    if (isnan(n)) return strcpy(out, "?"); /* as format_seconds */
+    if (isnan(n)) return strcpy(out, "-"); /* as clock_text */
     if (n >= 100000)
         for (; n >= 1000 && u < 4; u++) n /= 1000;
     snprintf(out, 24, u ? "%.4g%s" : "%.0f%s", n, units[u]);

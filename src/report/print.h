@@ -13,7 +13,6 @@ void print_field(FILE *out, const char *label, const char *fmt, ...)
 /* Text in an indented block, wrapped at spaces. */
 void print_block(FILE *out, int indent, const char *text, size_t n);
 
-/* "12.3 GiB"; "1.2 h"; "12.3 M" into out[24]. */
+/* "12.3 GiB"; "12.3 M", "-" for NaN; into out[24]. */
 char *format_bytes(char out[24], double bytes);
-char *format_seconds(char out[24], double s);
 char *format_count(char out[24], double n);

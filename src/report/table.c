@@ -1,5 +1,6 @@
 #include "report/table.h"
 
+#include "base/clock.h"
 #include "report/baseline.h"
 #include "report/cells.h"
 #include "report/print.h"
@@ -75,7 +76,7 @@ static void print_costs(const struct comparison *c, FILE *out)
                 cell_number(a, "%.0f %%", 100 * share[AMOUNT_TOKENS_GENERATED]),
                 format_count(t[1], r->total[AMOUNT_TOKENS_SCORED]),
                 cell_number(b, "%.0f %%", 100 * share[AMOUNT_TOKENS_SCORED]),
-                format_seconds(t[2], r->total[AMOUNT_WALL_S]),
+                clock_text(t[2], r->total[AMOUNT_WALL_S]),
                 cell_number(d, "%.3g", r->relative_compute), cell_speedup(g, r->speedup),
                 cell_number(h, "%.3g", r->rank_hours));
     }

@@ -34,18 +34,6 @@ static double eta_s(const struct progress *p)
     return here > 0 ? (clock_s() - p->start_s) / (double)here * (double)(p->total - p->done) : NAN;
 }
 
-void progress_format_time(char *out, size_t size, double s)
-{
-    if (isnan(s))
-        snprintf(out, size, "?");
-    else if (s < 100)
-        snprintf(out, size, "%.0f s", s);
-    else if (s < 6000)
-        snprintf(out, size, "%.0f min", s / 60);
-    else
-        snprintf(out, size, "%.1f h", s / 3600);
-}
-
 static void write_status(struct progress *p)
 {
     p->status_s = clock_s();
@@ -61,11 +49,11 @@ static void write_status(struct progress *p)
 
 static void draw_bar(struct progress *p)
 {
-    char bar[BAR + 1], eta[32];
+    char bar[BAR + 1], eta[24];
     int64_t full = p->total ? p->done * BAR / p->total : BAR;
     for (int i = 0; i < BAR; i++) bar[i] = i < full ? '#' : '.';
     bar[BAR] = 0;
-    progress_format_time(eta, sizeof eta, eta_s(p));
+    clock_text(eta, eta_s(p));
     fprintf(stderr, "\r[%s] %lld/%lld prompts, %lld live, %.0f tok/s, ETA %s\033[K", bar,
             (long long)p->done, (long long)p->total, (long long)p->live, rate(p), eta);
     fflush(stderr);
@@ -74,8 +62,8 @@ static void draw_bar(struct progress *p)
 
 static void print_line(struct progress *p)
 {
-    char eta[32];
-    progress_format_time(eta, sizeof eta, eta_s(p));
+    char eta[24];
+    clock_text(eta, eta_s(p));
     double mean = p->rewards ? p->reward_sum / (double)p->rewards : NAN;
     fprintf(stderr, "%lld/%lld prompts, mean best reward %.4f, %.0f tok/s, ETA %s\n",
             (long long)p->done, (long long)p->total, mean, rate(p), eta);

@@ -23,6 +23,3 @@ void progress_tick(struct progress *p, int64_t live, int64_t tokens);
 int64_t progress_done(const struct progress *p);
 /* The line goes; what the status file says at the end is the caller's.  Accepts NULL. */
 void progress_end(struct progress *p);
-
-/* Time to go as people say it: "40 s", "12 min", "3.5 h", "?" for NaN. */
-void progress_format_time(char *out, size_t size, double s);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/span.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -330,6 +331,20 @@ static void json_files(void **state)
 
 /* ---- hash, clock, span ---- */
 
+static void times_as_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        double s;
+        const char *text;
+    } cases[] = {{0, "0 ms"},     {0.3504, "350 ms"},  {1, "1.00 s"},    {9.53, "9.53 s"},
+                 {10, "10.0 s"},  {119, "119.0 s"},    {120, "2.0 min"}, {7199, "120.0 min"},
+                 {7200, "2.0 h"}, {360000, "100.0 h"}, {NAN, "-"},       {INFINITY, "-"}};
+    char text[24];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(clock_text(text, cases[i].s), cases[i].text);
+}
+
 static void hashes(void **state)
 {
     (void)state;
@@ -391,6 +406,7 @@ int main(void)
         cmocka_unit_test(json_files),
         cmocka_unit_test(hashes),
         cmocka_unit_test(clocks_and_spans),
+        cmocka_unit_test(times_as_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

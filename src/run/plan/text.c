@@ -1,8 +1,6 @@
 /* A plan for a person. */
+#include "base/clock.h"
 #include "run/plan/plan.h"
-
-#include <math.h>
-#include <string.h>
 
 struct text {
     char s[32];
@@ -21,16 +19,7 @@ static struct text bytes_text(double v)
 static struct text seconds_text(double v)
 {
     struct text t;
-    if (isnan(v))
-        snprintf(t.s, sizeof t.s, "-");
-    else if (v < 1)
-        snprintf(t.s, sizeof t.s, "%.0f ms", v * 1e3);
-    else if (v < 120)
-        snprintf(t.s, sizeof t.s, "%.1f s", v);
-    else if (v < 7200)
-        snprintf(t.s, sizeof t.s, "%.1f min", v / 60);
-    else
-        snprintf(t.s, sizeof t.s, "%.1f h", v / 3600);
+    clock_text(t.s, v);
     return t;
 }
 
