@@ -255,10 +255,10 @@ char *baseline_name(char out[BASELINE_NAME], const struct comparison *c)
     return name_of(out, c, cell_n(n, baseline_n(c)), true);
 }
 
-char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c)
+char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c, bool is_curve)
 {
     char n[CELL];
-    return name_of(out, c, cell_n(n, baseline_n(c)), false);
+    return name_of(out, c, is_curve ? NULL : cell_n(n, baseline_n(c)), false);
 }
 
 char *baseline_curve_name(char out[BASELINE_NAME], const struct comparison *c)

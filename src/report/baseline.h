@@ -37,8 +37,8 @@ bool baseline_rejects(const struct comparison *c);
 /* "Best-of-120", "static Best-of-120", "Speculative Rejection, N 960, alpha 0.5, rounds memory".
  */
 char *baseline_name(char out[BASELINE_NAME], const struct comparison *c);
-/* The same without rounds, for axes. */
-char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c);
 /* The curve: "Best-of-N", "static Best-of-N", "Speculative Rejection, alpha 0.5, rounds memory".
  */
 char *baseline_curve_name(char out[BASELINE_NAME], const struct comparison *c);
+/* Of the reference or its curve, the same without rounds. */
+char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c, bool is_curve);

@@ -165,8 +165,8 @@ point="speculative_rejection:64,alpha=0.5" name="Speculative Rejection, N 64, al
 for form in out other/report.{md,tex,html}; do
     tr -s '\n ' ' ' <"$form" | grep -qF "$name" || fail "$form does not say which reference"
 done
-grep -qF "(Speculative Rejection, N 64, alpha 0.5 = 100)" other/improvement.gp || fail "improvement.gp has another reference"
-grep -qF "(Speculative Rejection, alpha 0.5, $rounds = 1)" other/speedup.gp || fail "speedup.gp has another reference"
+grep -qF "reference: Speculative Rejection, N 64, alpha 0.5'" other/improvement.gp || fail "improvement.gp has another reference"
+grep -qF "reference: Speculative Rejection, alpha 0.5'" other/speedup.gp || fail "speedup.gp has another reference"
 grep -qF "Winners of Speculative Rejection, alpha 0.5" other/report.md || fail "the caption of lost has another reference"
 python3 "$here/page_check.py" other/report.html "${all[@]::8}" || fail "the page of another reference"
 python3 - "$point" <<'PYTHON' || fail "the CSV of another reference"

@@ -82,6 +82,20 @@ char *figure_label(char out[FIGURE_LABEL], const struct figure_scene *s, int poi
     return out;
 }
 
+char *figure_put_reference(char out[BASELINE_NAME], FILE *f, const struct figure_scene *s,
+                           bool is_curve)
+{
+    const struct comparison *c = s->c;
+    char text[BASELINE_NAME + 16];
+    baseline_short_name(out, c, is_curve);
+    if (strncmp(out, "Best-of-", 8) == 0) return out;
+    snprintf(text, sizeof text, "reference: %s", out);
+    fputs("set tmargin 2.5\nset label 1 ", f);
+    figure_put_quoted(f, text);
+    fputs(" at screen 0.5, screen 1 center offset 0,-0.8\n", f);
+    return strcpy(out, "reference");
+}
+
 void figure_put_key(FILE *f, int n)
 {
     fprintf(f, "set key bmargin left Left reverse vertical maxrows %d\n", n);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "report/averages.h"
+#include "report/baseline.h"
 #include "report/result.h"
 
 #include <stdio.h>
@@ -68,6 +69,11 @@ char *figure_rounds(char out[CELL], const struct figure_scene *s, int point);
 
 /* A text as gnuplot quotes it, in single quotes. */
 void figure_put_quoted(FILE *f, const char *text);
+
+/* What an axis calls the reference or its curve: its name where that is short; a longer one is put
+ * above the drawing. */
+char *figure_put_reference(char out[BASELINE_NAME], FILE *f, const struct figure_scene *s,
+                           bool is_curve);
 
 /* The key below the drawing, n titles in one column: gnuplot leaves some out otherwise. */
 void figure_put_key(FILE *f, int n);

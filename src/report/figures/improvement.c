@@ -1,7 +1,6 @@
 /* Improvement score against relative compute, on a logarithmic axis; bars are the 95 % intervals.
  * The form of Sun et al. 2024, arXiv:2410.20290, figure 3. */
 #include "base/mem.h"
-#include "report/baseline.h"
 #include "report/figures/series.h"
 
 #include <math.h>
@@ -27,7 +26,7 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
         drawn += marks[i].is_drawn;
     }
     if (drawn > 0) {
-        baseline_short_name(name, s->c);
+        figure_put_reference(name, f, s, false);
         fprintf(f, "set xlabel \"relative compute (%s = 1)\"\n", name);
         fprintf(f, "set ylabel \"improvement score (%s = 100)\"\n", name);
         w->height = series_height(series_put(f, s, marks));

@@ -4,7 +4,6 @@
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
-#include "report/baseline.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 #include "report/figures/figure.h"
 
 #include "base/mem.h"
-#include "report/baseline.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -133,7 +132,7 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
                           struct figure_words *w)
 {
     (void)state;
-    char curve[BASELINE_NAME];
+    char curve[BASELINE_NAME], axis[BASELINE_NAME];
     baseline_curve_name(curve, s->c);
     int *points = mem_calloc((size_t)s->a->n, sizeof *points), n = 0;
     for (int i = 0; i < s->a->n; i++)
@@ -149,7 +148,7 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
                 "set logscale x 2\nset xlabel \"speedup at equal reward (%s = 1)\"\n"
                 "set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb \"#555555\" "
                 "dashtype 2\n",
-                curve);
+                figure_put_reference(axis, f, s, true));
         put_plot(f, n_of);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
