@@ -97,16 +97,18 @@ static void print_subsets(const struct subset_values *v, FILE *out)
 static void print_csv(const struct comparison *c, FILE *out)
 {
     char *reference = c->reference < 0 ? mem_strdup("") : reference_text(&c->files[c->reference]);
-    fprintf(out, "point_id,method,n,alpha,rounds,seed,exact,reference");
+    fprintf(out, "point_id,method,n,alpha,rounds,budget_tokens,seed,exact,reference");
     for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
         fprintf(out, ",%s", columns[k].name);
     if (subset_rows_any(c)) print_subsets(NULL, out);
     fputc('\n', out);
     for (int f = 0; f < c->n_files; f++) {
         const struct source *s = &c->files[f];
-        fprintf(out, "%s,%s,%lld,%.17g,\"%s\",%llu,%d,\"%s\"", s->point_id, method_name(s->method),
-                (long long)s->n, s->alpha, s->rounds, (unsigned long long)s->seed,
-                !s->is_approximate, reference);
+        const struct entry *budget = entries_find(&s->keys, "budget_tokens");
+        fprintf(out, "%s,%s,%lld,%.17g,\"%s\",%s,%llu,%d,\"%s\"", s->point_id,
+                method_name(s->method), (long long)s->n, s->alpha, s->rounds,
+                budget ? budget->text : "", (unsigned long long)s->seed, !s->is_approximate,
+                reference);
         for (size_t k = 0; k < sizeof columns / sizeof *columns; k++) {
             double v = *(const double *)((const char *)&c->rows[f] + columns[k].offset);
             if (isfinite(v))

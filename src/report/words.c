@@ -131,17 +131,21 @@ static void note_baselines(const struct comparison *c, int file, const struct sp
              r->partner + 1);
 }
 
-/* Points that a table calls the same are not one. */
-static void note_difference(const struct comparison *c, int file, const struct speaker *to)
+/* Points that a table calls the same are not one: whether the file is not the point of one before.
+ */
+static bool note_difference(const struct comparison *c, int file, bool is_named,
+                            const struct speaker *to)
 {
     for (int other = 0; other < file; other++) {
         const struct entry *one = averages_differ(c, other, file);
         if (!one) continue;
         const struct entry *mine = entries_find(&c->files[file].keys, one->key);
-        note(to, file, "not the same point as file %d: %s is '%.80s' there, '%.80s' here",
-             other + 1, one->key, one->text, mine ? mine->text : "");
-        return;
+        if (is_named)
+            note(to, file, "not the same point as file %d: %s is '%.80s' there, '%.80s' here",
+                 other + 1, one->key, one->text, mine ? mine->text : "");
+        return true;
     }
+    return false;
 }
 
 /* Speedups are read along a curve of Best-of-N files, one for each N. */
@@ -180,7 +184,6 @@ static void note_file(const struct comparison *c, int file, const struct speaker
 {
     const struct source *s = &c->files[file];
     const struct compare_row *r = &c->rows[file];
-    note_difference(c, file, to);
     note_repetition(c, file, to);
     note_curve(c, file, to);
     note_baselines(c, file, to);
@@ -206,10 +209,18 @@ static void note_file(const struct comparison *c, int file, const struct speaker
              r->reference + 1, s->machine, c->files[r->reference].machine);
 }
 
+/* A grid over another key than alpha has one for nearly every file. */
 void words_notes(const struct comparison *c, word_fn *fn, void *to)
 {
     const struct speaker s = {fn, to};
-    for (int f = 0; f < c->n_files; f++) note_file(c, f, &s);
+    int differing = 0;
+    for (int f = 0; f < c->n_files; f++) {
+        differing += note_difference(c, f, differing < WORDS_MAX_NAMED, &s);
+        note_file(c, f, &s);
+    }
+    if (differing > WORDS_MAX_NAMED)
+        say(&s, "other files", "%d more are not the same point as another file that reads the same",
+            differing - WORDS_MAX_NAMED);
 }
 
 /* ---- the columns ---- */

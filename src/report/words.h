@@ -4,7 +4,9 @@
 
 #include "report/averages.h"
 
-#define WORDS_MAX_NAMED 5 /* prompts that are left out, points that are missing; --json has all */
+#define WORDS_MAX_NAMED                                                                            \
+    5 /* prompts that are left out, points that are missing (--json has                            \
+         all), files that read alike */
 
 /* One field: a label ("" goes on with the one before) and its text, plain, both borrowed. */
 typedef void word_fn(void *to, const char *label, const char *text);

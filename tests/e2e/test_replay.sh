@@ -240,6 +240,7 @@ cmp sub.csv again.csv || fail "other subsets of the same file"
 python3 - <<'PYTHON' || fail "the CSV"
 import csv
 rows = list(csv.DictReader(open("sub.csv")))
+assert {r["budget_tokens"] for r in rows if r["method"] != "best_of_n"} == {"1200"}
 assert [r["method"] for r in rows] == ["best_of_n", "best_of_n", "speculative_rejection", "speculative_rejection"]
 for r in rows:
     assert r["exact"] == "1" and float(r["flops"]) > 0 and float(r["bytes"]) > 0

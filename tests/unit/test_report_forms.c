@@ -64,6 +64,26 @@ static void test_mixed_curve(void **state)
     free(text);
 }
 
+/* Files that read alike are told apart, the first few of many. */
+static void test_alike(void **state)
+{
+    struct place *p = *state;
+    char names[8][16], sets[8][40];
+    for (int i = 0; i < 8; i++) {
+        struct fake_file f = sr;
+        snprintf(names[i], sizeof names[i], "%d.h5", i);
+        snprintf(sets[i], sizeof sets[i], "n=4;budget_tokens=%d", 4096 + 16 * i);
+        f.name = names[i], f.sets = sets[i];
+        add_file(p, &f);
+    }
+    char *text = printed(p, false);
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, "not the same point as file")) != NULL; at++) n++;
+    assert_int_equal(n, 5);
+    assert_non_null(strstr(text, "other files     2 more are not the same point as another"));
+    free(text);
+}
+
 /* Times that are parts of shared time are called so. */
 static void test_overlap_is_noted(void **state)
 {
@@ -250,8 +270,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_table),  TEST(test_mixed_curve), TEST(test_overlap_is_noted), TEST(test_json),
-        TEST(test_groups), TEST(test_repetition),  TEST(test_no_utf8),          TEST(test_forms),
+        TEST(test_table),      TEST(test_mixed_curve),
+        TEST(test_alike),      TEST(test_overlap_is_noted),
+        TEST(test_json),       TEST(test_groups),
+        TEST(test_repetition), TEST(test_no_utf8),
+        TEST(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
