@@ -109,12 +109,13 @@ static int err_none(const struct comparison *c, struct err *e)
 }
 
 /* A key of the job in which two points that fit differ, that --reference can tell them apart by;
- * NULL: one point. */
+ * NULL: one point.  Runs and replays say the same point with other keys. */
 static const char *tells_apart(const struct source *a, const struct source *b)
 {
     if (source_rejects(a) && a->alpha != b->alpha) return "alpha";
     if (source_rejects(a) && strcmp(a->rounds, b->rounds) != 0) return "rounds";
     if (source_rejects(a) && a->compat != b->compat) return "compat";
+    if (a->is_replayed != b->is_replayed) return NULL;
     const struct entry *one = averages_curve_differs(a, b);
     return one ? one->key : NULL;
 }
@@ -141,15 +142,12 @@ static int err_several(const struct comparison *c, const int *files, int n, cons
                    c->asked->text, all.text);
 }
 
-/* Files [n] of what is asked for: the strongest of them are to be one point.  Runs and replays are
- * apart: they say the same point with other keys. */
+/* Files [n] of what is asked for, all as strong: are they one point? */
 static int check_one_point(const struct comparison *c, const int *files, int n, struct err *e)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < i; k++) {
-            const struct source *a = &c->files[files[k]], *b = &c->files[files[i]];
-            if (a->is_replayed != b->is_replayed || weakness(a) != weakness(b)) continue;
-            const char *key = tells_apart(a, b);
+            const char *key = tells_apart(&c->files[files[k]], &c->files[files[i]]);
             if (key) return err_several(c, files, n, key, e);
         }
     return 0;
@@ -252,7 +250,7 @@ static char *name_of(char out[BASELINE_NAME], const struct comparison *c, const 
 char *baseline_name(char out[BASELINE_NAME], const struct comparison *c)
 {
     char n[CELL];
-    return name_of(out, c, cell_n(n, baseline_n(c)), true);
+    return name_of(out, c, cell_n(n, c->reference < 0 ? COMPARE_REFERENCE_N : baseline_n(c)), true);
 }
 
 char *baseline_short_name(char out[BASELINE_NAME], const struct comparison *c, bool is_curve)

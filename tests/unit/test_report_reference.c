@@ -322,6 +322,35 @@ static void test_own_text(void **state)
     }
 }
 
+/* A replay of another alpha makes a run's no less one of two; a replay of its own makes it no two.
+ */
+static void test_run_and_replay(void **state)
+{
+    struct place *p = *state;
+    struct comparison c;
+    struct err e;
+    add_file(p, &bon);
+    add_rejection(p, "a.h5", "n=4;alpha=0.25;budget_tokens=4096");
+    add_rejection(p, "b.h5", "n=4;alpha=0.5");
+    add_rejection(p, "c.h5", "n=4;alpha=0.25");
+    for (int with = 1; with < 3; with++) {
+        static const int files[3][3] = {{0}, {0, 1, 2}, {0, 1, 3}};
+        struct source *s = mem_calloc(3, sizeof *s);
+        for (int i = 0; i < 3; i++)
+            if (source_read(&s[i], p->paths[files[with][i]], &e) < 0) fail_msg("%s", e.text);
+        source_set_replayed(&s[2], false);
+        assert_int_equal(reference_parse(&asked, SR4, &e), 0);
+        int rc = comparison_of(&c, s, 3, &asked, &e);
+        assert_int_equal(rc, with == 1 ? -1 : 0);
+        if (rc < 0)
+            assert_non_null(strstr(e.text, "alpha=0.25; alpha=0.5"));
+        else
+            assert_string_equal(c.files[c.reference].path, p->paths[1]);
+        comparison_free(&c);
+        reference_free(&asked);
+    }
+}
+
 /* A file is held against that of its own seed; where there is none, the lowest one's. */
 static void test_seeds(void **state)
 {
@@ -342,10 +371,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text), cmocka_unit_test(test_bad_text),
-        TEST(test_baselines),        TEST(test_static),
-        TEST(test_rejection),        TEST(test_several),
-        TEST(test_own_text),         TEST(test_seeds),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_bad_text),
+        TEST(test_baselines),
+        TEST(test_static),
+        TEST(test_rejection),
+        TEST(test_several),
+        TEST(test_own_text),
+        TEST(test_run_and_replay),
+        TEST(test_seeds),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     reference_free(&asked);

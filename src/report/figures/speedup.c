@@ -144,11 +144,12 @@ static bool write_speedup(const void *state, const struct figure_scene *s, FILE 
         struct blocks n_of = put_data(f, s, points, n);
         figure_put_rows(f, s, points, n);
         put_range(f, s, points, n);
+        figure_put_reference(axis, f, s, true);
         fprintf(f,
                 "set logscale x 2\nset xlabel \"speedup at equal reward (%s = 1)\"\n"
                 "set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb \"#555555\" "
                 "dashtype 2\n",
-                figure_put_reference(axis, f, s, true));
+                axis);
         put_plot(f, n_of);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
