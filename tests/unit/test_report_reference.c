@@ -328,6 +328,7 @@ static void test_run_and_replay(void **state)
 {
     struct place *p = *state;
     struct comparison c;
+    struct reference r;
     struct err e;
     add_file(p, &bon);
     add_rejection(p, "a.h5", "n=4;alpha=0.25;budget_tokens=4096");
@@ -339,15 +340,15 @@ static void test_run_and_replay(void **state)
         for (int i = 0; i < 3; i++)
             if (source_read(&s[i], p->paths[files[with][i]], &e) < 0) fail_msg("%s", e.text);
         source_set_replayed(&s[2], false);
-        assert_int_equal(reference_parse(&asked, SR4, &e), 0);
-        int rc = comparison_of(&c, s, 3, &asked, &e);
+        assert_int_equal(reference_parse(&r, SR4, &e), 0);
+        int rc = comparison_of(&c, s, 3, &r, &e);
         assert_int_equal(rc, with == 1 ? -1 : 0);
         if (rc < 0)
             assert_non_null(strstr(e.text, "alpha=0.25; alpha=0.5"));
         else
             assert_string_equal(c.files[c.reference].path, p->paths[1]);
         comparison_free(&c);
-        reference_free(&asked);
+        reference_free(&r);
     }
 }
 
