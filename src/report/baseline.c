@@ -76,7 +76,7 @@ static void add_choice(struct choices *all, const char *choice)
 {
     size_t used = strlen(all->text);
     bool quoted = strchr(choice, ' ') != NULL;
-    if (used + strlen(choice) + 5 > sizeof all->text) {
+    if (used + strlen(choice) + 24 > sizeof all->text) { /* "; and 12 more" fits, too */
         all->n_left_out++;
         return;
     }
