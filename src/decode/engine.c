@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_PLACES_SOUGHT 16 /* of a prompt: each is a pass, and thousands may break together */
 #define LOGITS_SLICE_BYTES                                                                         \
     (64u << 20) /* logits are held for a slice of the batch, never for all of it */
 
@@ -217,18 +218,39 @@ static bool is_end(const struct engine *g, int32_t token)
     return false;
 }
 
-/* Append a drawn token; a sequence that completes gives its pages back.  A prompt that failed takes
- * no more. */
+/* Where the logits of the next token of s stopped being finite: its newest token, or the prompt's
+ * last one, goes through the model once more.  The KV before it is there still. */
+static struct model_place find_fault(struct engine *g, struct engine_prompt *p,
+                                     const struct sequence *s)
+{
+    bool first = s->n_tokens == 0;
+    if (first && p->first_broken_at.part != MODEL_UNKNOWN) return p->first_broken_at;
+    if (p->places_sought == MAX_PLACES_SOUGHT) return (struct model_place){0};
+    p->places_sought++;
+    int32_t token = first ? p->ids[p->n_ids - 1] : s->tokens[s->n_tokens - 1];
+    int32_t position = to_i32(p->n_ids + s->n_tokens - 1);
+    struct segment segment = {.prefix_pages = p->pages.items,
+                              .prefix_len = p->n_ids,
+                              .own_pages = first ? NULL : s->pages.items,
+                              .first_position = position,
+                              .n_rows = 1};
+    struct batch batch = {
+        .token = &token, .position = &position, .segments = &segment, .T = 1, .S = 1};
+    struct model_place place = model_find_fault(g->model, &batch, g->logits);
+    if (first) p->first_broken_at = place;
+    return place;
+}
+
+/* Append a drawn token; a sequence that completes, or breaks, gives its pages back. */
 static void append(struct engine *g, struct decoding *part, struct sequence *s, int32_t token,
                    float logprob)
 {
     struct engine_prompt *p = part->prompt;
-    if (part->failed) return;
     if (token < 0) {
-        part->failed = true;
-        err_set(&part->error,
-                "prompt %lld, candidate %d: the logits at response position %lld are not finite",
-                (long long)p->index, s->candidate, (long long)s->n_tokens);
+        s->broken_at = find_fault(g, p, s);
+        s->status = SEQUENCE_BROKEN;
+        part->n_broken++;
+        sequence_release(s, p->kv);
         return;
     }
     ENSURE(s->n_tokens < s->capacity);
@@ -387,7 +409,7 @@ void engine_step(struct engine *g, struct decoding *parts, int64_t n_parts, int6
     g->parts = parts;
     for (int64_t p = 0; p < n_parts; p++) {
         struct decoding *part = &parts[p];
-        part->failed = false;
+        part->n_broken = 0;
         for (int64_t at = 0, run; at < part->n; at += run) {
             run = run_of(g, part, at);
             if (part->live[at]->n_tokens == 0) {

@@ -30,10 +30,12 @@ struct engine_prompt {
     int64_t index;
     const int32_t *ids; /* [n_ids] borrowed until engine_end */
     int64_t n_ids;
-    struct page_list pages;   /* owned */
-    float *first_logits;      /* of the last position; NULL: the KV is not here */
-    int64_t tokens_sampled;   /* since engine_begin */
-    struct model_stats stats; /* its part of the work: a shared pass counts by rows */
+    struct page_list pages;             /* owned */
+    float *first_logits;                /* of the last position; NULL: the KV is not here */
+    int64_t tokens_sampled;             /* since engine_begin */
+    int64_t places_sought;              /* for broken candidates: at most MAX_PLACES_SOUGHT */
+    struct model_place first_broken_at; /* of first_logits; MODEL_UNKNOWN before it is needed */
+    struct model_stats stats;           /* its part of the work: a shared pass counts by rows */
 };
 
 /* A prompt's part of a step. */
@@ -41,8 +43,7 @@ struct decoding {
     struct engine_prompt *prompt;
     struct sequence *const *live; /* [n] borrowed, of any lengths */
     int64_t n;
-    bool failed; /* out: a candidate's logits were not finite; error says whose */
-    struct err error;
+    int64_t n_broken; /* out: of these, that ended now because their logits were not finite */
 };
 
 struct engine; /* opaque */
@@ -82,8 +83,8 @@ static inline int64_t engine_need(const struct sequence *s)
 int64_t engine_steps(const struct engine *g, struct sequence *const *live, int64_t n,
                      int64_t at_most);
 /* `steps` (of engine_steps, for every part) tokens for each live sequence.  The caller made sure
- * that the pages are there.  A sequence that completes has its status set and its pages released.
- */
+ * that the pages are there.  A sequence that completes has its status set and its pages released;
+ * so does one whose logits are not finite, which keeps the tokens before. */
 void engine_step(struct engine *g, struct decoding *parts, int64_t n_parts, int64_t steps);
 
 /* Bring back the KV of an evicted sequence from its tokens: the same bits.  -1 (nothing taken)

@@ -2,13 +2,15 @@
 #pragma once
 
 #include "decode/kvcache.h"
+#include "model/transformer.h"
 
 enum sequence_status {
     SEQUENCE_WAITING,   /* not started, or evicted: holds no pages */
     SEQUENCE_LIVE,      /* generating */
     SEQUENCE_FINISHED,  /* end token */
     SEQUENCE_TRUNCATED, /* length limit */
-    SEQUENCE_REJECTED   /* dropped by a round */
+    SEQUENCE_REJECTED,  /* dropped by a round */
+    SEQUENCE_BROKEN     /* the logits of its next token were not finite */
 };
 
 struct sequence {
@@ -19,6 +21,7 @@ struct sequence {
     struct page_list pages; /* own pages: KV of the first kv_tokens tokens of the response */
     int64_t kv_tokens;
     double logprob_sum;
+    struct model_place broken_at; /* SEQUENCE_BROKEN: where that began */
 };
 
 /* Room for max_new_tokens. */

@@ -28,6 +28,7 @@ enum record_candidates {
 enum record_text { RECORD_TEXT_ALL, RECORD_TEXT_COMPLETED, RECORD_TEXT_NONE };
 enum record_trace { RECORD_TRACE_OFF, RECORD_TRACE_ROUNDS, RECORD_TRACE_STEPS };
 enum on_prompt_error { ON_PROMPT_ERROR_SKIP, ON_PROMPT_ERROR_STOP };
+enum on_numerics_error { ON_NUMERICS_ERROR_END, ON_NUMERICS_ERROR_STOP };
 
 /* When something happens, in generated tokens of the live candidates. */
 enum schedule_kind {
@@ -104,6 +105,7 @@ struct job {
         enum record_trace trace;
     } record;
     enum on_prompt_error on_prompt_error;
+    enum on_numerics_error on_numerics_error;
     uint64_t seed;
     char *output; /* pattern with %n and %p */
     char *file;   /* the job file's path, for messages */
@@ -128,7 +130,7 @@ char *job_to_yaml(const struct job *j);
 
 /* The point's id: 12 hex digits of the hash of the resolved scientific keys (models and dataset by
  * their `id`, sampling, method, n, alpha where the method uses it, rounds, seed, ...; not name,
- * output, limit, record, judge, on_prompt_error or backend). */
+ * output, limit, record, judge, on_prompt_error, on_numerics_error or backend). */
 void job_point_id(const struct job *j, char out[HASH_HEX]);
 /* Whether a key (dotted) counts in it, for jobs to which it makes a difference. */
 bool job_key_is_scientific(const char *key);

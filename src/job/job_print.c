@@ -123,10 +123,12 @@ static bool starts_with(const char *s, const char *prefix)
 
 bool job_key_is_scientific(const char *key)
 {
+    /* on_numerics_error: what one value lets into a file is the same with the other. */
     static const char *const others[] = {
-        "name",           "output",       "dataset.limit",   "record.candidates",
-        "record.text",    "record.trace", "on_prompt_error", "backend",
-        "generator.path", "reward.path",  "dataset.path",    NULL};
+        "name",        "output",         "dataset.limit",   "record.candidates",
+        "record.text", "record.trace",   "on_prompt_error", "on_numerics_error",
+        "backend",     "generator.path", "reward.path",     "dataset.path",
+        NULL};
     /* A judge comes after the prompts and changes nothing of them. */
     return !is_any(key, others) && !starts_with(key, "judge.");
 }

@@ -43,6 +43,8 @@ static const cyaml_strval_t trace[] = {
     {"steps", RECORD_TRACE_STEPS}, {"rounds", RECORD_TRACE_ROUNDS}, {"off", RECORD_TRACE_OFF}};
 static const cyaml_strval_t on_prompt_error[] = {{"skip", ON_PROMPT_ERROR_SKIP},
                                                  {"stop", ON_PROMPT_ERROR_STOP}};
+static const cyaml_strval_t on_numerics_error[] = {{"end", ON_NUMERICS_ERROR_END},
+                                                   {"stop", ON_NUMERICS_ERROR_STOP}};
 
 const cyaml_schema_field_t schema_fields[] = {
     TEXT("name", job.name),
@@ -92,6 +94,7 @@ const cyaml_schema_field_t schema_fields[] = {
     ONE_OF("record.text", job.record.text, texts),
     ONE_OF("record.trace", job.record.trace, trace),
     ONE_OF("on_prompt_error", job.on_prompt_error, on_prompt_error),
+    ONE_OF("on_numerics_error", job.on_numerics_error, on_numerics_error),
     CYAML_FIELD_UINT("seed", FLAGS, struct job_doc, job.seed),
     TEXT("output", job.output),
     CYAML_FIELD_END,
@@ -125,6 +128,7 @@ const char schema_defaults[] =
     "compat: off\n"
     "record: {candidates: all, text: completed, trace: rounds}\n"
     "on_prompt_error: skip\n"
+    "on_numerics_error: end\n"
     "seed: 0\n"
     "output: '%n/%p.h5'\n";
 

@@ -11,6 +11,8 @@
 
 #include "base/mem.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,8 +147,8 @@ static void attention_block(struct model *m, int64_t T, int64_t l)
                              a->norm_offset);
 }
 
-/* normed = MLP's input; afterwards x += MLP, normed = input of whatever comes next (next_norm). */
-static void mlp_block(struct model *m, int64_t T, int64_t l, const float *next_norm)
+/* normed = MLP's input; afterwards x += MLP, normed = input of whatever comes next. */
+static void mlp_block(struct model *m, int64_t T, int64_t l, const float *next_w)
 {
     struct backend *b = m->backend;
     const struct arch *a = &m->arch;
@@ -159,27 +161,37 @@ static void mlp_block(struct model *m, int64_t T, int64_t l, const float *next_n
     if (w->post_mlp_norm)
         b->ops->rmsnorm(b, s[DELTA], DTYPE_ID_F32, s[DELTA], w->post_mlp_norm, T, a->D, a->rms_eps,
                         a->norm_offset);
-    b->ops->residual_rmsnorm(b, s[NORMED], s[X], s[DELTA], next_norm, T, a->D, a->rms_eps,
+    b->ops->residual_rmsnorm(b, s[NORMED], s[X], s[DELTA], next_w, T, a->D, a->rms_eps,
                              a->norm_offset);
 }
 
-const void *model_forward(struct model *m, int64_t T)
+static void embed_rows(struct model *m, int64_t T)
 {
     struct backend *b = m->backend;
     const struct arch *a = &m->arch;
-    const struct layer_weights *layers = m->weights.layers;
     void *const *s = m->scratch;
     ENSURE(T > 0 && T <= m->max_rows);
     b->ops->embed(b, s[X], m->weights.embedding, T, a->D, m->shard.vocab_begin, m->shard.V_rows,
                   a->embed_scale);
     b->ops->sum_ranks(b, s[X], T * a->D); /* one rank has the row, the others zeros: exact */
-    b->ops->rmsnorm(b, s[NORMED], b->activation, s[X], layers[0].attention_norm, T, a->D,
+    b->ops->rmsnorm(b, s[NORMED], b->activation, s[X], m->weights.layers[0].attention_norm, T, a->D,
                     a->rms_eps, a->norm_offset);
-    for (int64_t l = 0; l < a->L; l++) {
+}
+
+/* Of what stands behind layer l. */
+static const float *next_norm(const struct model *m, int64_t l)
+{
+    return l + 1 < m->arch.L ? m->weights.layers[l + 1].attention_norm : m->weights.final_norm;
+}
+
+const void *model_forward(struct model *m, int64_t T)
+{
+    embed_rows(m, T);
+    for (int64_t l = 0; l < m->arch.L; l++) {
         attention_block(m, T, l);
-        mlp_block(m, T, l, l + 1 < a->L ? layers[l + 1].attention_norm : m->weights.final_norm);
+        mlp_block(m, T, l, next_norm(m, l));
     }
-    return s[NORMED];
+    return m->scratch[NORMED];
 }
 
 void model_count(struct model *m, int64_t rows, double keys)
@@ -210,6 +222,67 @@ void model_logits(struct model *m, const void *hidden, int64_t R, float *logits)
     b->ops->gemm(b, logits, DTYPE_ID_F32, hidden, m->weights.lm_head, NULL, R);
     if (m->arch.logit_softcap > 0)
         b->ops->softcap(b, logits, R * m->shard.V_local, m->arch.logit_softcap);
+}
+
+/* ---- where numbers stop being finite ---- */
+
+static bool is_finite(struct model *m, const float *x, int64_t n, float *host)
+{
+    m->backend->ops->download(m->backend, host, x, (size_t)n * sizeof *host);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(host[i])) return false;
+    return true;
+}
+
+/* Every rank goes through all of it, whatever it finds: the ops are collective. */
+struct model_place model_find_fault(struct model *m, const struct batch *batch, float *logits)
+{
+    const float *x = m->scratch[X];
+    int64_t D = m->arch.D, V = m->arch.V - m->shard.vocab_begin, L = m->arch.L;
+    if (V > m->shard.V_local) V = m->shard.V_local; /* the rest is padding */
+    float *host = mem_calloc((size_t)(D > V ? D : V), sizeof *host);
+    struct model_place found = {MODEL_NOWHERE, 0};
+    ENSURE(batch->T == 1);
+    m->backend->ops->batch_begin(m->backend, m->kv, batch);
+    embed_rows(m, 1);
+    if (!is_finite(m, x, D, host)) found.part = MODEL_EMBEDDING;
+    for (int64_t l = 0; l < L; l++) {
+        attention_block(m, 1, l);
+        if (found.part == MODEL_NOWHERE && !is_finite(m, x, D, host))
+            found = (struct model_place){MODEL_ATTENTION, l};
+        mlp_block(m, 1, l, next_norm(m, l));
+        if (found.part == MODEL_NOWHERE && !is_finite(m, x, D, host))
+            found = (struct model_place){MODEL_MLP, l};
+    }
+    model_logits(m, m->scratch[NORMED], 1, logits);
+    bool is_bad = V > 0 && !is_finite(m, logits, V, host);
+    is_bad = comm_max_i64(m->backend->tensor, is_bad) > 0; /* each rank has its own columns */
+    if (found.part == MODEL_NOWHERE && is_bad) found = (struct model_place){MODEL_HEAD, L};
+    free(host);
+    return found;
+}
+
+void model_place_text(struct model_place p, char *out, size_t size)
+{
+    switch (p.part) {
+    case MODEL_UNKNOWN:
+        snprintf(out, size, "not looked for");
+        break;
+    case MODEL_EMBEDDING:
+        snprintf(out, size, "from the embedding on");
+        break;
+    case MODEL_ATTENTION:
+    case MODEL_MLP:
+        snprintf(out, size, "from the %s of layer %lld on",
+                 p.part == MODEL_MLP ? "MLP" : "attention", (long long)p.layer);
+        break;
+    case MODEL_HEAD:
+        snprintf(out, size, "behind the last layer");
+        break;
+    case MODEL_NOWHERE:
+        snprintf(out, size, "not again when computed again");
+        break;
+    }
 }
 
 struct cost model_stats_cost(const struct arch *a, const struct model_stats *s, double weight_bytes,

@@ -55,6 +55,28 @@ void model_count(struct model *m, int64_t rows, double keys);
 /* Row `row` of what model_forward returned. */
 const void *model_row(const struct model *m, const void *hidden, int64_t row);
 
+/* The first part of a forward pass whose result is not finite: the residual stream behind it, or
+ * the logits alone.  Layers count from 0. */
+enum model_part {
+    MODEL_UNKNOWN, /* nobody looked */
+    MODEL_EMBEDDING,
+    MODEL_ATTENTION,
+    MODEL_MLP,
+    MODEL_HEAD,   /* final norm, vocabulary projection */
+    MODEL_NOWHERE /* all is finite */
+};
+struct model_place {
+    enum model_part part;
+    int64_t layer;
+};
+/* Run a batch of one row, looking at the row behind every part: slow, for a row that went wrong.
+ * The pages it reads are as they were, those that it writes get the same bits; not counted in the
+ * stats.  logits [1, V_local]: working memory of the backend.  Collective; the same on all ranks of
+ * the group. */
+struct model_place model_find_fault(struct model *m, const struct batch *batch, float *logits);
+/* "from the MLP of layer 3 on" */
+void model_place_text(struct model_place p, char *out, size_t size);
+
 /* Bytes of the weights, and of a token's K and V, over all ranks of the group; 0 without a model.
  */
 int64_t model_weight_bytes(const struct model *m);

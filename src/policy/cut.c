@@ -35,17 +35,12 @@ static void sort(uint64_t *a, uint64_t *scratch, int64_t n)
     }
 }
 
-static bool counts(const struct policy_candidate *c)
-{
-    return c->status == POLICY_LIVE || (c->status == POLICY_COMPLETE && c->rejected_round < 0);
-}
-
 int64_t cut_rank(const struct policy_candidate *c, int64_t n, int32_t *order)
 {
     uint64_t *r = mem_calloc(2 * (size_t)n, sizeof *r);
     int64_t m = 0;
     for (int64_t i = 0; i < n; i++)
-        if (counts(&c[i])) r[m++] = rank_of(c[i].reward, i);
+        if (policy_counts(&c[i])) r[m++] = rank_of(c[i].reward, i);
     sort(r, r + n, m);
     for (int64_t i = 0; i < m; i++) order[i] = (int32_t)(uint32_t)r[i];
     free(r);

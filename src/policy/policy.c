@@ -69,11 +69,35 @@ void policy_count(const struct policy *p, struct policy_view *v)
     v->need_pages = p->ops->lockstep ? v->n_live * sequence_need(v->step) : 0;
 }
 
+bool policy_counts(const struct policy_candidate *c)
+{
+    bool has_ended = c->status == POLICY_COMPLETE || c->status == POLICY_BROKEN;
+    return c->status == POLICY_LIVE || (has_ended && c->rejected_round < 0);
+}
+
 bool policy_drop(struct policy_candidate *c, int32_t round, bool complete_lost)
 {
+    bool has_ended = c->status == POLICY_COMPLETE || c->status == POLICY_BROKEN;
     c->rejected_round = round;
-    if (c->status != POLICY_COMPLETE || complete_lost) c->status = POLICY_REJECTED;
+    if (!has_ended || (c->status == POLICY_COMPLETE && complete_lost)) c->status = POLICY_REJECTED;
     return c->status == POLICY_REJECTED;
+}
+
+bool policy_broken(const struct policy_candidate *c, int64_t n, bool *has_none, struct err *e)
+{
+    int64_t broken = 0, complete = 0, first = -1;
+    for (int64_t i = 0; i < n; i++) {
+        bool is_broken = c[i].status == POLICY_BROKEN;
+        if (is_broken && first < 0) first = i;
+        broken += is_broken;
+        complete += c[i].status == POLICY_COMPLETE;
+    }
+    *has_none = broken > 0 && complete == 0;
+    if (broken == 0) return false;
+    err_set(e, "%slogits of %lld of %lld candidates not finite; candidate %lld at position %lld",
+            *has_none ? "no answer: " : "", (long long)broken, (long long)n, (long long)first,
+            (long long)c[first].n_tokens);
+    return true;
 }
 
 void policy_decide(struct policy *p, const struct policy_view *v, struct policy_actions *a)

@@ -16,7 +16,9 @@ enum policy_candidate_status {
     POLICY_WAITING, /* started, holds no memory yet (or was evicted) */
     POLICY_LIVE,
     POLICY_COMPLETE, /* finished or truncated */
-    POLICY_REJECTED  /* dropped; counts no more */
+    POLICY_REJECTED, /* dropped; counts no more */
+    POLICY_BROKEN    /* its logits were not finite: ranked as the worst until it is cut, never wins;
+                        its reward is NaN, taken at its n_tokens */
 };
 
 struct policy_candidate {
@@ -111,9 +113,15 @@ void policy_count(const struct policy *p, struct policy_view *v);
 /* Clears the actions, then asks. */
 void policy_decide(struct policy *p, const struct policy_view *v, struct policy_actions *a);
 
+/* Does it have a place in the next round's order? */
+bool policy_counts(const struct policy_candidate *c);
 /* What a drop in `round` does to a candidate.  Returns whether it can no longer win: it was live,
  * or complete ones are lost, too. */
 bool policy_drop(struct policy_candidate *c, int32_t round, bool complete_lost);
+
+/* Whether candidates broke: then *e says how many of the n, and which one first (by number).  When
+ * none of the others came to its end, either, there is no answer, and *has_none is set. */
+bool policy_broken(const struct policy_candidate *c, int64_t n, bool *has_none, struct err *e);
 
 /* Arrays for n candidates; free with policy_actions_free. */
 void policy_actions_init(struct policy_actions *a, int64_t n);

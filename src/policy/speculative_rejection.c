@@ -15,10 +15,8 @@ static void ask_for_scores(const struct policy_view *v, struct policy_actions *a
 {
     for (int64_t i = 0; i < v->n; i++) {
         const struct policy_candidate *c = &v->candidates[i];
-        bool counts =
-            c->status == POLICY_LIVE || (c->status == POLICY_COMPLETE && c->rejected_round < 0);
         /* A complete candidate's reward is final, also when it was cut. */
-        if (counts && c->reward_tokens != c->n_tokens) a->score[a->n_score++] = to_i32(i);
+        if (policy_counts(c) && c->reward_tokens != c->n_tokens) a->score[a->n_score++] = to_i32(i);
     }
 }
 
@@ -70,10 +68,12 @@ static void finish(const struct policy_view *v, struct policy_actions *a)
     a->stop = true;
     a->is_round = true;
     a->trigger = POLICY_FINAL;
-    for (int64_t i = 0; i < v->n; i++)
-        a->ranked +=
-            v->candidates[i].status == POLICY_COMPLETE && v->candidates[i].rejected_round < 0;
-    a->kept = a->complete = a->ranked;
+    for (int64_t i = 0; i < v->n; i++) {
+        const struct policy_candidate *c = &v->candidates[i];
+        a->ranked += policy_counts(c);
+        a->complete += policy_counts(c) && c->status == POLICY_COMPLETE;
+    }
+    a->kept = a->ranked;
 }
 
 static void decide_with(struct policy *p, const struct policy_view *v, keep_fn keep, int64_t n,

@@ -143,7 +143,7 @@ static void print_reasons(const struct result *r, FILE *out)
     int shown = 0;
     for (int64_t i = 0; i < r->n_prompts; i++) {
         const struct prompt_row *p = &trace_prompts(r->file)[r->order[i]];
-        if (p->status == PROMPT_OK || shown++ >= MAX_REASONS) continue;
+        if (!p->reason[0] || shown++ >= MAX_REASONS) continue;
         print_field(out, "", "prompt %lld %s: %s", (long long)p->prompt_index,
                     name_of(prompt_status_names, PROMPT_STATUSES, p->status), p->reason);
     }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "policy/of_job.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,10 +65,10 @@ static int err_incomplete(const struct recording *r, const struct recorded_promp
     return err_set(e, "%s: prompt %lld: %s", r->result.path, (long long)p->row->prompt_index, what);
 }
 
-/* Lengths at which a candidate of n_tokens was live. */
-static int64_t lengths_on_the_way(const struct recording *r, int64_t n_tokens)
+/* Lengths at which a candidate was live. */
+static int64_t lengths_on_the_way(const struct recording *r, const struct recorded_candidate *c)
 {
-    return recording_length(r, n_tokens - 1) + 1;
+    return recording_length(r, recorded_end(c) - 1) + 1;
 }
 
 static int read_candidates(struct recording *r, int64_t row, struct recorded_prompt *p,
@@ -80,25 +81,27 @@ static int read_candidates(struct recording *r, int64_t row, struct recorded_pro
     if (n == p->row->n) p->candidates = mem_calloc((size_t)n, sizeof *p->candidates);
     for (int64_t i = 0; i < n && p->candidates; i++) {
         const struct candidate_row *c = &rows[i];
+        bool broken = c->status == CANDIDATE_REJECTED && c->finish_reason == FINISH_NUMERICS;
         bool complete = c->status == CANDIDATE_FINISHED || c->status == CANDIDATE_TRUNCATED;
-        if (c->candidate < 0 || c->candidate >= p->row->n || !complete || c->n_tokens < 1 ||
-            c->n_tokens > longest)
+        if (c->candidate < 0 || c->candidate >= p->row->n || !(complete || broken) ||
+            c->n_tokens < complete || c->n_tokens > longest - broken)
             break;
         struct recorded_candidate *to = &p->candidates[c->candidate];
-        seen += to->n_tokens == 0;
+        seen += recorded_end(to) == 0;
         *to = (struct recorded_candidate){.n_tokens = c->n_tokens,
-                                          .reward = c->reward,
-                                          .is_finished = c->status == CANDIDATE_FINISHED};
+                                          .reward = broken ? NAN : c->reward,
+                                          .is_finished = c->status == CANDIDATE_FINISHED,
+                                          .is_broken = broken};
     }
     free(rows);
     if (!p->candidates || seen != n)
         return err_incomplete(r, p,
-                              "it does not hold every candidate once, complete and within "
+                              "it does not hold every candidate once, come to its end within "
                               "max_new_tokens and a million tokens",
                               e);
     for (int64_t i = 0; i < p->row->n; i++) {
         p->candidates[i].partial = *n_partials;
-        *n_partials += lengths_on_the_way(r, p->candidates[i].n_tokens);
+        *n_partials += lengths_on_the_way(r, &p->candidates[i]);
     }
     return 0;
 }
@@ -118,7 +121,7 @@ static int read_partials(struct recording *r, int64_t row, struct recorded_promp
         const struct partial_reward_row *x = &rows[i];
         int64_t k = recording_length(r, x->n_tokens);
         if (k < 0 || r->lengths[k] != x->n_tokens || x->candidate < 0 ||
-            x->candidate >= p->row->n || p->candidates[x->candidate].n_tokens <= x->n_tokens)
+            x->candidate >= p->row->n || recorded_end(&p->candidates[x->candidate]) <= x->n_tokens)
             break;
         int64_t at = p->candidates[x->candidate].partial + k;
         seen += !is_there[at];

@@ -10,8 +10,15 @@ struct recorded_candidate {
     int64_t n_tokens; /* of the whole response, end token included */
     float reward;     /* final */
     bool is_finished; /* by the end token, which the reward model does not read */
+    bool is_broken;   /* the logits behind its last token were not finite */
     int64_t partial;  /* its rewards on the way: partials[partial + k] at the k-th length */
 };
+
+/* The length at which it lived no more: one that broke was live with all of its tokens. */
+static inline int64_t recorded_end(const struct recorded_candidate *c)
+{
+    return c->n_tokens + c->is_broken;
+}
 
 struct recorded_prompt {
     const struct prompt_row *row;          /* borrowed from the file */

@@ -49,18 +49,31 @@ static void start(struct replay *x, int64_t n)
     x->n = x->n_live = n;
 }
 
-/* The live candidates generate until they have `step` tokens or are complete. */
+/* It came to its end, of whichever kind, in the recorded run. */
+static void set_end(struct policy_candidate *c, const struct recorded_candidate *from)
+{
+    c->status = from->is_broken ? POLICY_BROKEN : POLICY_COMPLETE;
+    c->n_tokens = from->n_tokens;
+    c->pages = 0;
+    if (!from->is_broken) return;
+    c->reward = NAN;
+    c->reward_tokens = c->n_tokens;
+}
+
+/* The live candidates generate until they have `step` tokens or end. */
 static void advance(struct replay *x, const struct scene *s, int64_t step)
 {
     int64_t pages = pages_of(sequence_kv_tokens(step)), n = 0;
     for (int64_t k = 0; k < x->n_live; k++) {
         struct policy_candidate *c = &x->candidates[x->live[k]];
-        int64_t all = recorded(s, x->live[k])->n_tokens;
-        bool is_complete = all <= step;
-        c->status = is_complete ? POLICY_COMPLETE : POLICY_LIVE;
-        c->n_tokens = is_complete ? all : step;
-        c->pages = is_complete ? 0 : pages;
-        if (!is_complete) x->live[n++] = x->live[k];
+        const struct recorded_candidate *from = recorded(s, x->live[k]);
+        if (recorded_end(from) <= step) {
+            set_end(c, from);
+            continue;
+        }
+        c->n_tokens = step;
+        c->pages = pages;
+        x->live[n++] = x->live[k];
     }
     x->n_live = n;
 }
@@ -177,10 +190,10 @@ static void score_on_the_way(struct replay *x, const struct scene *s)
 {
     int64_t longest = 0, at = 0;
     for (int64_t i = 0; i < x->n; i++)
-        if (recorded(s, i)->n_tokens > longest) longest = recorded(s, i)->n_tokens;
+        if (recorded_end(recorded(s, i)) > longest) longest = recorded_end(recorded(s, i));
     while ((at = policy_schedule_next(&s->policy.config.schedule, at)) < longest) {
         for (int64_t i = 0; i < x->n; i++)
-            if (recorded(s, i)->n_tokens > at) note_scoring(x, s, i, at);
+            if (recorded_end(recorded(s, i)) > at) note_scoring(x, s, i, at);
         x->n_calls++;
     }
 }
@@ -192,7 +205,7 @@ static int64_t most_pages(const struct replay *x)
     int64_t most = 0;
     for (int64_t step = 1, live = 1; live > 0; step += PAGE_TOKENS) {
         live = 0;
-        for (int64_t i = 0; i < x->n; i++) live += x->candidates[i].n_tokens > step;
+        for (int64_t i = 0; i < x->n; i++) live += replay_decoded(&x->candidates[i]) > step;
         if (live * pages_of(step) > most) most = live * pages_of(step);
     }
     return most;
@@ -204,8 +217,9 @@ static void play_to_the_end(struct replay *x, const struct scene *s)
     score_on_the_way(x, s);
     for (int64_t i = 0; i < x->n; i++) {
         struct policy_candidate *c = &x->candidates[i];
-        c->status = POLICY_COMPLETE;
-        c->n_tokens = c->reward_tokens = recorded(s, i)->n_tokens;
+        set_end(c, recorded(s, i));
+        if (c->status == POLICY_BROKEN) continue;
+        c->reward_tokens = c->n_tokens;
         c->reward = recorded(s, i)->reward;
         note_scoring(x, s, i, c->n_tokens);
     }
@@ -245,6 +259,9 @@ int replay_prompt(struct replay *x, const struct recording *r, const struct reco
         play_to_the_end(x, &s);
     x->best = policy_best(x->candidates, x->n);
     for (int64_t i = 0; i < x->n; i++) x->tokens_generated += x->candidates[i].n_tokens;
+    bool has_none = false;
+    policy_broken(x->candidates, x->n, &has_none, &x->reason);
+    x->is_skipped = has_none;
     return 0;
 }
 

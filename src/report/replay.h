@@ -24,7 +24,8 @@ struct replay_scoring {
 
 /* What would have happened to a prompt.  Reused from prompt to prompt; zeroed: empty. */
 struct replay {
-    bool is_skipped; /* the budget cannot hold it; the rest says nothing then */
+    bool is_skipped; /* the budget cannot hold it, or it has no answer (policy_broken); the rest
+                        says nothing then */
     struct err reason;
     int64_t n;                           /* candidates */
     struct policy_candidate *candidates; /* owned [n] as the run would have left them */
@@ -56,6 +57,13 @@ struct replay {
     int32_t *live; /* owned [n_live] candidates that still generate, increasing */
     int64_t n_live, capacity;
 };
+
+/* Tokens that a candidate was decoded for, drawn or not: one that broke had a last one that was
+ * not. */
+static inline int64_t replay_decoded(const struct policy_candidate *c)
+{
+    return c->n_tokens + (c->status == POLICY_BROKEN);
+}
 
 /* The point that a job asks for; its budget is the recording's unless the job names one. */
 struct replay_point replay_point_of(const struct recording *r, const struct job *j);

@@ -30,7 +30,9 @@ static int read_candidates(const struct result *r, int64_t row, struct source_pr
     float *rewards = mem_calloc((size_t)n, sizeof *rewards);
     p->complete = mem_calloc((size_t)n, sizeof *p->complete);
     for (int64_t i = 0; i < n; i++) {
+        p->n_broken += rows[i].finish_reason == FINISH_NUMERICS;
         if (!is_complete(&rows[i])) continue;
+        p->n_unrewarded += !isfinite(rows[i].reward);
         p->complete[found] = rows[i].candidate;
         rewards[found++] = rows[i].reward;
     }
@@ -80,6 +82,8 @@ static int read_prompts(struct source *s, const struct result *r, struct err *e)
         struct source_prompt *p = &s->prompts[s->n_prompts++];
         TRY(read_prompt(r, r->order[i], p, e));
         s->compute_s += p->numbers.amount[AMOUNT_COMPUTE_S];
+        s->n_broken += p->n_broken;
+        s->n_unrewarded += p->n_unrewarded;
         if (p->reason[0]) continue;
         if (first)
             s->n = p->n;

@@ -12,6 +12,8 @@ struct source_prompt {
     char reason[200]; /* why it cannot be compared; "": it can */
     int32_t rounds;
     int64_t n;
+    int64_t n_broken;     /* candidates that ended at logits that were not finite */
+    int64_t n_unrewarded; /* complete ones whose reward is not */
     struct metrics_prompt numbers;
     int32_t *complete; /* owned: numbers.complete */
 };
@@ -41,6 +43,7 @@ struct source {
     struct subset_values subsets;  /* of a replayed point of fewer candidates than were recorded */
     struct source_prompt *prompts; /* owned [n_prompts], by prompt_index */
     int64_t n_prompts;
+    int64_t n_broken, n_unrewarded; /* of all its prompts */
 };
 
 static inline bool source_rejects(const struct source *s)

@@ -199,6 +199,12 @@ static void note_file(const struct comparison *c, int file, const struct speaker
     if (s->scores_on_the_way)
         note(to, file,
              "its times include scoring on the way (score_at), which Best-of-N does not need");
+    if (s->n_broken + s->n_unrewarded > 0)
+        note(to, file,
+             "numbers that are not finite: the logits of %lld candidates, which ended there "
+             "(finish_reason numerics), and the rewards of %lld; they never win.  specrej inspect "
+             "names the prompts",
+             (long long)s->n_broken, (long long)s->n_unrewarded);
     if (s->overlap > 1)
         note(to, file,
              "overlap %lld: a prompt's time is its part of the time of prompts in flight together, "

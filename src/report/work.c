@@ -34,9 +34,9 @@ int64_t *work_live(const struct replay *x, int64_t *steps)
 {
     *steps = 0;
     for (int64_t i = 0; i < x->n; i++)
-        if (x->candidates[i].n_tokens > *steps) *steps = x->candidates[i].n_tokens;
+        if (replay_decoded(&x->candidates[i]) > *steps) *steps = replay_decoded(&x->candidates[i]);
     int64_t *live = mem_calloc((size_t)*steps + 1, sizeof *live), now = x->n;
-    for (int64_t i = 0; i < x->n; i++) live[x->candidates[i].n_tokens]++; /* that end there */
+    for (int64_t i = 0; i < x->n; i++) live[replay_decoded(&x->candidates[i])]++; /* ends there */
     for (int64_t s = 0; s <= *steps; s++) live[s] = now -= live[s];
     return live;
 }
@@ -57,7 +57,7 @@ static struct model_stats decoding(const struct replay *x, int64_t prompt_tokens
     struct model_stats s = {0};
     int64_t longest = 0;
     for (int64_t i = 0; i < x->n; i++) {
-        int64_t n = x->candidates[i].n_tokens;
+        int64_t n = replay_decoded(&x->candidates[i]);
         s.rows += n - 1;
         s.attended_keys += keys_of(prompt_tokens, n - 1);
         if (n > longest) longest = n;

@@ -88,7 +88,10 @@ void coordinator_commit(struct coordinator *c, struct trace_record *r)
     if (p->status != PROMPT_OK)
         log0(LOG_WARN, "prompt %lld was %s: %s", (long long)p->prompt_index,
              p->status == PROMPT_SKIPPED ? "skipped" : "not finished", p->reason);
+    else if (p->reason[0])
+        log0(LOG_WARN, "prompt %lld: %s", (long long)p->prompt_index, p->reason);
     bool stops = p->status != PROMPT_OK && c->job.on_prompt_error == ON_PROMPT_ERROR_STOP;
+    stops |= r->ends_job;
     if ((stops || p->status == PROMPT_FAILED) && !c->failure.text[0])
         err_set(&c->failure, "prompt %lld: %s", (long long)p->prompt_index, p->reason);
     c->stop_on_error |= stops;

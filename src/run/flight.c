@@ -116,8 +116,8 @@ static void step(struct flight *f)
         if (st->step_rows == 0) continue;
         st->step_tokens += st->engine.tokens_sampled;
         st->step_rows *= steps;
-        st->failed |= part->failed;
-        if (part->failed) st->error = part->error;
+        bool stops = f->w->job->on_numerics_error == ON_NUMERICS_ERROR_STOP;
+        if (part->n_broken > 0 && stops) prompt_stop_at_broken(st);
         part++;
     }
     meter_step(f);

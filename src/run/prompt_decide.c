@@ -28,11 +28,10 @@ struct verdict {
 
 static void refresh_own(struct prompt_state *st)
 {
-    static const enum policy_candidate_status status[] = {[SEQUENCE_WAITING] = POLICY_WAITING,
-                                                          [SEQUENCE_LIVE] = POLICY_LIVE,
-                                                          [SEQUENCE_FINISHED] = POLICY_COMPLETE,
-                                                          [SEQUENCE_TRUNCATED] = POLICY_COMPLETE,
-                                                          [SEQUENCE_REJECTED] = POLICY_REJECTED};
+    static const enum policy_candidate_status status[] = {
+        [SEQUENCE_WAITING] = POLICY_WAITING,   [SEQUENCE_LIVE] = POLICY_LIVE,
+        [SEQUENCE_FINISHED] = POLICY_COMPLETE, [SEQUENCE_TRUNCATED] = POLICY_COMPLETE,
+        [SEQUENCE_REJECTED] = POLICY_REJECTED, [SEQUENCE_BROKEN] = POLICY_BROKEN};
     int64_t sum = 0, n = 0;
     for (int64_t i = 0; i < st->n; i++) {
         const struct sequence *s = &st->sequences[i];
@@ -45,6 +44,10 @@ static void refresh_own(struct prompt_state *st)
         c->n_tokens = s->n_tokens;
         c->pages = (int64_t)s->pages.n;
         c->logprob_sum = s->logprob_sum;
+        if (s->status == SEQUENCE_BROKEN) {
+            c->reward = NAN;
+            c->reward_tokens = s->n_tokens;
+        }
         if (!sequence_is_complete(s)) continue;
         sum += s->n_tokens;
         n++;
@@ -156,6 +159,12 @@ static int64_t scored_tokens(const struct sequence *s)
     return s->n_tokens - (s->status == SEQUENCE_FINISHED);
 }
 
+/* An overflow is no reward: as +inf it would win. */
+static float finite_or_nan(float reward)
+{
+    return isfinite(reward) ? reward : NAN;
+}
+
 static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t n)
 {
     struct score_item *items = mem_calloc((size_t)n, sizeof *items);
@@ -169,7 +178,7 @@ static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t
     model_stats_add(&st->reward_stats, &before, &st->w->reward.stats);
     st->tokens_scored += st->w->reward.stats.rows - before.rows;
     for (int64_t i = 0; i < n && rc == 0; i++) {
-        st->view[which[i]].reward = rewards[i];
+        st->view[which[i]].reward = finite_or_nan(rewards[i]);
         if (sequence_is_complete(&st->sequences[which[i]]))
             scorer_forget(st->w->scorer, st->scored, which[i]);
     }
@@ -187,7 +196,7 @@ static void score(struct prompt_state *st, int64_t n_asked)
     if (st->w->reward_is_self) {
         for (int64_t i = 0; i < n; i++) {
             const struct sequence *s = &st->sequences[which[i]];
-            st->view[which[i]].reward = reward_self(s->logprob_sum, s->n_tokens);
+            st->view[which[i]].reward = finite_or_nan(reward_self(s->logprob_sum, s->n_tokens));
         }
     } else if (score_by_model(st, which, n) < 0) {
         st->failed = true;

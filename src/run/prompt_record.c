@@ -35,7 +35,7 @@ void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_n
 
 /* What every rank contributes; arrays follow: rows [n_rows], tokens, partial rewards, spans. */
 struct share_head {
-    int64_t n_rows, n_tokens, n_partials, n_spans, failed;
+    int64_t n_rows, n_tokens, n_partials, n_spans, failed, ends_job;
     int64_t tokens_generated, tokens_scored, generator_rows, evictions, own_peak_pages;
     double energy_j; /* of this rank, leader or not */
     struct cost generator, reward;
@@ -46,6 +46,7 @@ struct share_row {
     int64_t candidate, n_tokens;
     int32_t status, pad;
     struct policy_candidate state;
+    struct model_place broken_at;
 };
 
 static struct cost cost_of(const struct model *m, const struct model_stats *s)
@@ -59,6 +60,7 @@ static struct share_head make_head(struct prompt_state *st)
     bool leader = w->grid.is_leader;
     struct share_head h = {
         .n_spans = (int64_t)st->spans.n, .failed = st->failed, .error = st->error};
+    h.ends_job = st->ends_job;
     h.energy_j = st->energy_j;
     if (!leader || st->skipped) return h;
     h.n_partials = (int64_t)st->partials.n;
@@ -90,7 +92,11 @@ static void *pack_share(struct prompt_state *st, size_t *bytes)
     for (int64_t i = 0; i < st->n && h.n_rows > 0; i++) {
         const struct sequence *s = &st->sequences[i];
         if (!OWNS(st, i)) continue;
-        struct share_row row = {i, s->n_tokens, (int32_t)s->status, 0, st->view[i]};
+        struct share_row row = {.candidate = i,
+                                .n_tokens = s->n_tokens,
+                                .status = (int32_t)s->status,
+                                .state = st->view[i],
+                                .broken_at = s->broken_at};
         memcpy(row_at, &row, sizeof row);
         memcpy(token_at, s->tokens, (size_t)s->n_tokens * sizeof(int32_t));
         row_at += sizeof row;
@@ -117,11 +123,10 @@ static bool wants_candidate(const struct job *j, const struct share_row *row, bo
 static struct candidate_row candidate_row(const struct prompt_state *st,
                                           const struct share_row *row)
 {
-    static const int32_t status[] = {[SEQUENCE_WAITING] = CANDIDATE_REJECTED,
-                                     [SEQUENCE_LIVE] = CANDIDATE_REJECTED,
-                                     [SEQUENCE_FINISHED] = CANDIDATE_FINISHED,
-                                     [SEQUENCE_TRUNCATED] = CANDIDATE_TRUNCATED,
-                                     [SEQUENCE_REJECTED] = CANDIDATE_REJECTED};
+    static const int32_t status[] = {
+        [SEQUENCE_WAITING] = CANDIDATE_REJECTED,  [SEQUENCE_LIVE] = CANDIDATE_REJECTED,
+        [SEQUENCE_FINISHED] = CANDIDATE_FINISHED, [SEQUENCE_TRUNCATED] = CANDIDATE_TRUNCATED,
+        [SEQUENCE_REJECTED] = CANDIDATE_REJECTED, [SEQUENCE_BROKEN] = CANDIDATE_REJECTED};
     static const int32_t reason[] = {[CANDIDATE_FINISHED] = FINISH_END_TOKEN,
                                      [CANDIDATE_TRUNCATED] = FINISH_LENGTH,
                                      [CANDIDATE_REJECTED] = FINISH_REJECTED};
@@ -129,7 +134,8 @@ static struct candidate_row candidate_row(const struct prompt_state *st,
     return (struct candidate_row){.prompt_index = st->in->index,
                                   .candidate = to_i32(row->candidate),
                                   .status = s,
-                                  .finish_reason = reason[s],
+                                  .finish_reason =
+                                      row->status == SEQUENCE_BROKEN ? FINISH_NUMERICS : reason[s],
                                   .rejected_round = row->state.rejected_round,
                                   .reward = row->state.reward,
                                   .judge_reward = NAN,
@@ -225,6 +231,7 @@ static void unpack_share(const char *at, int32_t rank, struct gathered *g, struc
     add_spans(r, rest + (size_t)h.n_partials * sizeof(struct partial_reward_row), h.n_spans, rank);
     if (h.failed && !sum->failed) sum->error = h.error;
     sum->failed |= h.failed;
+    sum->ends_job |= h.ends_job;
     sum->tokens_generated += h.tokens_generated;
     sum->tokens_scored += h.tokens_scored;
     sum->generator_rows += h.generator_rows;
@@ -237,6 +244,12 @@ static void unpack_share(const char *at, int32_t rank, struct gathered *g, struc
     sum->reward.bytes += h.reward.bytes;
 }
 
+static void put_reason(struct prompt_row *p, const char *text)
+{
+    int n = snprintf(p->reason, sizeof p->reason, "%.159s", text);
+    p->reason[n < 159 ? n : 159 - (int)utf8_incomplete_tail(p->reason, 159)] = 0;
+}
+
 static void fill_prompt_row(const struct prompt_state *st, const struct share_head *sum,
                             struct prompt_row *p)
 {
@@ -244,11 +257,7 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->prompt_index = st->in->index;
     snprintf(p->key, sizeof p->key, "%s", st->in->key);
     p->status = st->skipped ? PROMPT_SKIPPED : sum->failed ? PROMPT_FAILED : PROMPT_OK;
-    const struct err *reason = sum->failed ? &sum->error : &st->error;
-    if (p->status != PROMPT_OK) {
-        int n = snprintf(p->reason, sizeof p->reason, "%.159s", reason->text);
-        p->reason[n < 159 ? n : 159 - (int)utf8_incomplete_tail(p->reason, 159)] = 0;
-    }
+    if (p->status != PROMPT_OK) put_reason(p, sum->failed ? sum->error.text : st->error.text);
     p->group = st->w->grid.group_index;
     p->rounds = to_i32(st->round);
     p->prompt_tokens = st->in->n_ids;
@@ -272,18 +281,43 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->evictions = sum->evictions;
 }
 
+/* What was not finite among the candidates, in words; without any answer for it, the prompt is one
+ * that cannot be run. */
+static void fill_numerics(const struct gathered *g, const struct policy_candidate *c,
+                          struct prompt_row *p)
+{
+    struct err e = {0};
+    char place[64] = "", rewards[80] = "";
+    int64_t first = 0, n = 0;
+    bool has_none = false, is_broken = policy_broken(c, g->n, &has_none, &e);
+    while (is_broken && c[first].status != POLICY_BROKEN) first++;
+    if (is_broken) model_place_text(g->rows[first].broken_at, place, sizeof place);
+    for (int64_t i = 0; i < g->n; i++)
+        n += c[i].status != POLICY_BROKEN && c[i].reward_tokens >= 0 && isnan(c[i].reward);
+    if (n > 0)
+        snprintf(rewards, sizeof rewards, "%srewards of %lld of %lld candidates not finite",
+                 is_broken ? "; " : "", (long long)n, (long long)g->n);
+    char *text = mem_printf("%s%s%s%s", e.text, is_broken ? ", " : "", place, rewards);
+    put_reason(p, text);
+    free(text);
+    if (has_none) p->status = PROMPT_SKIPPED;
+}
+
 /* The winner among the gathered candidates. */
 static void fill_best(const struct gathered *g, struct prompt_row *p)
 {
     struct policy_candidate *c = mem_calloc((size_t)g->n, sizeof *c);
     for (int64_t i = 0; i < g->n; i++) {
-        bool complete =
-            g->rows[i].status == SEQUENCE_FINISHED || g->rows[i].status == SEQUENCE_TRUNCATED;
+        int32_t status = g->rows[i].status;
+        bool complete = status == SEQUENCE_FINISHED || status == SEQUENCE_TRUNCATED;
         c[i] = g->rows[i].state;
-        c[i].status = complete ? POLICY_COMPLETE : POLICY_REJECTED;
+        c[i].status = complete                    ? POLICY_COMPLETE
+                      : status == SEQUENCE_BROKEN ? POLICY_BROKEN
+                                                  : POLICY_REJECTED;
     }
     p->best_candidate = policy_best(c, g->n);
     p->best_reward = p->best_candidate >= 0 ? c[p->best_candidate].reward : NAN;
+    fill_numerics(g, c, p);
     free(c);
 }
 
@@ -300,8 +334,9 @@ static void collect(struct prompt_state *st, const char *all, const size_t *size
     fill_prompt_row(st, &sum, &r->prompt);
     r->prompt.best_candidate = -1;
     r->prompt.best_reward = NAN;
+    r->ends_job = sum.ends_job;
+    if (r->prompt.status == PROMPT_OK) fill_best(&g, &r->prompt);
     if (r->prompt.status == PROMPT_OK) {
-        fill_best(&g, &r->prompt);
         record_candidates(st, &g, r->prompt.best_candidate, r);
         r->rounds = st->rounds.items;
         r->n_rounds = (int64_t)st->rounds.n;

@@ -131,6 +131,21 @@ void prompt_stepped(struct prompt_state *st, int64_t steps)
     st->is_decided = false;
 }
 
+void prompt_stop_at_broken(struct prompt_state *st)
+{
+    if (st->failed) return;
+    const struct sequence *s = NULL;
+    for (int64_t i = 0; i < st->n && !s; i++)
+        if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_BROKEN) s = &st->sequences[i];
+    char place[64];
+    model_place_text(s->broken_at, place, sizeof place);
+    err_set(&st->error,
+            "candidate %d: logits at position %lld not finite, %s; on_numerics_error: end goes on "
+            "without it",
+            s->candidate, (long long)s->n_tokens, place);
+    st->failed = st->ends_job = true;
+}
+
 void prompt_pass_time(struct prompt_state *st)
 {
     int64_t steps = 1;

@@ -6,8 +6,8 @@
  * broadcasts its actions.
  *
  * prompt_run.c (beginning, steps, end), prompt_admit.c (who is in memory), prompt_decide.c (seeing,
- * asking, doing), prompt_move.c (survivors between groups), prompt_record.c (what is written down).
- */
+ * asking, doing), prompt_move.c (survivors between
+ * groups), prompt_record.c (what is written down). */
 #pragma once
 
 #include "base/span.h"
@@ -48,6 +48,7 @@ struct prompt_state {
     int64_t mean_complete; /* mean length of complete candidates, 0 before the first */
 
     bool begun, failed, skipped, abandoned, done;
+    bool ends_job; /* failed, and no other prompt shall be begun */
     struct err error;
 
     struct {
@@ -87,6 +88,8 @@ int64_t prompt_steps(const struct prompt_state *st);
 /* Those steps were taken; or, without live candidates, as many as lead to the next decision. */
 void prompt_stepped(struct prompt_state *st, int64_t steps);
 void prompt_pass_time(struct prompt_state *st);
+/* Candidates broke in the step that was taken, and the job says on_numerics_error: stop. */
+void prompt_stop_at_broken(struct prompt_state *st);
 
 /* prompt_admit.c: evict when the next step does not fit, then start or restore waiting candidates;
  * ahead: pages to leave free for older prompts' next pages. */

@@ -47,6 +47,7 @@ enum finish_reason {
     FINISH_END_TOKEN,
     FINISH_LENGTH,
     FINISH_REJECTED,
+    FINISH_NUMERICS, /* the logits of its next token were not finite; status rejected, no reward */
     FINISH_REASONS
 };
 enum round_trigger {
@@ -79,7 +80,7 @@ struct run_row {
 struct prompt_row {
     int64_t prompt_index;
     char key[40];
-    char reason[160]; /* of a skipped or failed prompt */
+    char reason[160]; /* of a skipped or failed prompt; of an ok one: what was not finite in it */
     int32_t status, run, group, rounds;
     int64_t prompt_tokens, n;
     double alpha;

@@ -93,14 +93,27 @@ static int check_place(struct store *s, int dataset, struct err *e)
                    s->path, types_name(dataset));
 }
 
+/* 1 where the rows are ours, or, for reading, those of an older program; else 0 or below. */
+static htri_t has_rows(struct store *s, int dataset)
+{
+    hid_t stored = H5Dget_type(s->data[dataset]);
+    htri_t same = stored >= 0 ? H5Tequal(stored, s->type[dataset]) : -1;
+    if (same == 0 && !s->is_writing) {
+        hid_t older = types_create_older(dataset);
+        same = H5Tequal(stored, older);
+        s->is_older |= same > 0;
+        H5Tclose(older);
+    }
+    if (stored >= 0) H5Tclose(stored);
+    return same;
+}
+
 static int open_dataset(struct store *s, int dataset, struct err *e)
 {
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), H5P_DEFAULT);
     if (s->data[dataset] < 0)
         return h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
-    hid_t stored = H5Dget_type(s->data[dataset]);
-    htri_t same = stored >= 0 ? H5Tequal(stored, s->type[dataset]) : -1;
-    if (stored >= 0) H5Tclose(stored);
+    htri_t same = has_rows(s, dataset);
     hid_t space = H5Dget_space(s->data[dataset]);
     hssize_t n = space >= 0 && H5Sget_simple_extent_ndims(space) == 1
                      ? H5Sget_simple_extent_npoints(space)

@@ -16,6 +16,7 @@ struct store {
     hid_t data[TRACE_DATASETS]; /* open datasets */
     hid_t type[TRACE_DATASETS];
     bool is_filtered[TRACE_DATASETS]; /* compressed, by another program */
+    bool is_older;                    /* its rows lack values that ours may have: to read only */
     int64_t rows[TRACE_DATASETS];     /* as of opening, plus what was appended since */
 };
 

@@ -3,6 +3,7 @@
 #include "base/span.h"
 #include "trace/names.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum kind { KIND_I32, KIND_U32, KIND_I64, KIND_F32, KIND_F64, KIND_TEXT, KIND_ENUM };
@@ -174,10 +175,11 @@ hsize_t types_chunk_rows(int dataset)
     return of(dataset)->chunk_rows;
 }
 
-static hid_t enum_type(const struct field *f)
+static hid_t enum_type(const struct field *f, bool is_older)
 {
     hid_t t = H5Tenum_create(H5T_NATIVE_INT32);
-    for (int32_t v = 0; v < f->n_names; v++) {
+    int32_t n = is_older && f->names == finish_reason_names ? FINISH_NUMERICS : f->n_names;
+    for (int32_t v = 0; v < n; v++) {
         const char *name = f->names ? f->names[v] : span_name((enum span_phase)v);
         ENSURE(H5Tenum_insert(t, name, &v) >= 0);
     }
@@ -192,7 +194,7 @@ static hid_t text_type(size_t bytes)
     return t;
 }
 
-static hid_t field_type(const struct field *f)
+static hid_t field_type(const struct field *f, bool is_older)
 {
     switch (f->kind) {
     case KIND_I32:
@@ -208,23 +210,33 @@ static hid_t field_type(const struct field *f)
     case KIND_TEXT:
         return text_type(f->bytes);
     case KIND_ENUM:
-        return enum_type(f);
+        return enum_type(f, is_older);
     }
     return H5I_INVALID_HID;
 }
 
-hid_t types_create(int dataset)
+static hid_t create(int dataset, bool is_older)
 {
     const struct dataset_type *d = of(dataset);
     if (!d->fields) return H5Tcopy(dataset == T_TOKENS ? H5T_NATIVE_INT32 : H5T_NATIVE_UINT8);
     hid_t row = H5Tcreate(H5T_COMPOUND, d->row_bytes);
     for (size_t i = 0; i < d->n_fields; i++) {
         const struct field *f = &d->fields[i];
-        hid_t t = field_type(f);
+        hid_t t = field_type(f, is_older);
         ENSURE(t >= 0 && H5Tinsert(row, f->name, f->offset, t) >= 0);
         H5Tclose(t);
     }
     return row;
+}
+
+hid_t types_create(int dataset)
+{
+    return create(dataset, false);
+}
+
+hid_t types_create_older(int dataset)
+{
+    return create(dataset, true);
 }
 
 void types_tidy(int dataset, void *row)

@@ -15,6 +15,8 @@ size_t types_row_bytes(int dataset); /* in memory and in the file */
 hsize_t types_chunk_rows(int dataset);
 /* Element type, for memory and file alike.  Caller H5Tclose()s. */
 hid_t types_create(int dataset);
+/* The same as files have it that were made before FINISH_NUMERICS; HDF5 reads it as the above. */
+hid_t types_create_older(int dataset);
 
 /* Name of the first text of a row that has no NUL, which no writer of ours makes; NULL: all have.
  */

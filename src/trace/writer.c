@@ -89,7 +89,7 @@ static int prepare_file(const char *path, const char *tmp, const struct attrs *w
     TRY_GOTO(attrs_match(&have, want, path, e), done);
     TRY_GOTO(catalog_load(&c, s, e), done);
     if (!allow_mixed) TRY_GOTO(check_machine(&c, run, path, e), done);
-    bool is_ready = was_closed && catalog_is_tight(&c, s);
+    bool is_ready = was_closed && !s->is_older && catalog_is_tight(&c, s);
     if (!is_ready) TRY_GOTO(compact(s, &c, tmp, e), done);
     rc = is_ready ? 0 : 1;
 done:

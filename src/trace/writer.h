@@ -61,6 +61,7 @@ struct trace_record {
     int64_t n_text;
     struct trace_row *trace;
     int64_t n_trace;
+    bool ends_job; /* not for the file: whoever commits it begins no other prompt */
 };
 
 /* Create PATH, or resume it when it exists.  Folders are made as needed.  allow_mixed: another

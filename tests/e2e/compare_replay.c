@@ -115,7 +115,8 @@ static void check_prompt(const struct replay *x, struct trace_reader *f, int64_t
         FAIL("%s: prompt %lld: status %d, replayed %s", path, index, p->status,
              x->is_skipped ? "skipped" : "not skipped");
     if (x->is_skipped) {
-        if (strncmp(p->reason, x->reason.text, sizeof p->reason - 1) != 0)
+        size_t n = strlen(x->reason.text); /* the run may say more: where numbers broke */
+        if (strncmp(p->reason, x->reason.text, n < 159 ? n : 159) != 0)
             FAIL("%s: prompt %lld: '%s', replayed '%s'", path, index, p->reason, x->reason.text);
         return;
     }
@@ -149,6 +150,11 @@ static void check_file(const struct recording *r, const struct costs *costs, con
     for (int64_t i = 0; i < r->n_prompts; i++) {
         int64_t at = result_find(&real, r->prompts[i].row->prompt_index);
         if (at < 0) FAIL("%s: a prompt is missing", path);
+        if (!r->prompts[i].candidates) { /* it has no answer, whatever is asked */
+            if (trace_prompts(real.file)[at].status == PROMPT_OK)
+                FAIL("%s: prompt %lld ran", path, (long long)r->prompts[i].row->prompt_index);
+            continue;
+        }
         must(replay_prompt(&x, r, &r->prompts[i], &point, NULL, &e), &e);
         if (x.missing.n > 0)
             FAIL("%s: nothing was recorded at %lld tokens", path, (long long)x.missing.items[0]);

@@ -14,6 +14,12 @@
  * and the candidates'; for one copy also: the most KV in use holds the prompt's once
  *   compare_results verify FILE   every prompt's rows have the hash that they were committed with,
  *       no prompt is there twice; prints the number of prompts
+ *   compare_results numerics SOUND BROKEN TOKEN    what is the same with and without a model whose
+ *       numbers overflow where it reads TOKEN (numerics_models.py): the other candidates have the
+ *       same bits, those with TOKEN end behind it with no reward, and do not win; a prompt that has
+ *       no other is skipped; prints how many ended so, of all
+ *   compare_results rewards SOUND BROKEN TOKEN     the same of a reward model: with TOKEN in the
+ *       text the reward is NaN
  *   compare_results judged FILE CONTEXT      the judge was the reward model itself, held to CONTEXT
  *       tokens: a complete candidate has its reward twice, bit for bit, unless it is longer with
  *       its prompt; prints how many are
@@ -118,6 +124,18 @@ static bool is_complete(const struct candidate_row *c)
     return c->status != CANDIDATE_REJECTED;
 }
 
+/* Its logits were not finite: the last draw failed. */
+static bool is_broken(const struct candidate_row *c)
+{
+    return c->finish_reason == FINISH_NUMERICS;
+}
+
+/* Tokens that were drawn for it, and that were not. */
+static int64_t decoded(const struct candidate_row *c)
+{
+    return c->n_tokens + is_broken(c);
+}
+
 /* Equal bits; any two NaN are equal. */
 static bool same_float(float a, float b)
 {
@@ -141,14 +159,15 @@ static void check_pair(const struct prompt *all, const struct prompt *some)
         const struct candidate_row *a = &all->candidates[i], *b = &some->candidates[i];
         if (a->candidate != i || b->candidate != i)
             FAIL("prompt %lld: a candidate is missing", index);
-        if (!is_complete(a))
+        if (!is_complete(a) && !is_broken(a))
             FAIL("prompt %lld: Best-of-N did not complete candidate %d", index, a->candidate);
-        if (b->n_tokens > a->n_tokens || (is_complete(b) && b->n_tokens != a->n_tokens))
+        bool has_ended = is_complete(b) || is_broken(b);
+        if (b->n_tokens > a->n_tokens || (has_ended && b->n_tokens != a->n_tokens))
             FAIL("prompt %lld, candidate %d: %lld tokens of %lld", index, b->candidate,
                  (long long)b->n_tokens, (long long)a->n_tokens);
         if (!same_ids(all, some, i, b->n_tokens))
             FAIL("prompt %lld, candidate %d: other ids", index, b->candidate);
-        if (!is_complete(b)) continue;
+        if (!has_ended) continue;
         if (a->status != b->status || a->finish_reason != b->finish_reason)
             FAIL("prompt %lld, candidate %d: it ended in another way", index, b->candidate);
         if (!same_float(a->reward, b->reward) || a->logprob_sum != b->logprob_sum)
@@ -169,7 +188,7 @@ static void check_same_candidates(const struct prompt *a, const struct prompt *b
     for (int64_t i = 0; i < a->n_candidates; i++) {
         const struct candidate_row *x = &a->candidates[i], *y = &b->candidates[i];
         if (x->candidate != y->candidate || x->status != y->status || x->n_tokens != y->n_tokens ||
-            x->rejected_round != y->rejected_round)
+            x->finish_reason != y->finish_reason || x->rejected_round != y->rejected_round)
             FAIL("prompt %lld, candidate %d: status %d, %lld tokens, cut in round %d; and %d, "
                  "%lld, %d",
                  index, x->candidate, x->status, (long long)x->n_tokens, x->rejected_round,
@@ -215,7 +234,8 @@ static void check_same_partials(const struct prompt *a, const struct prompt *b)
 static void check_same(const struct prompt *a, const struct prompt *b)
 {
     if (a->row->status != b->row->status || strcmp(a->row->key, b->row->key) != 0 ||
-        a->row->n != b->row->n || a->row->best_candidate != b->row->best_candidate ||
+        a->row->n != b->row->n || strcmp(a->row->reason, b->row->reason) != 0 ||
+        a->row->best_candidate != b->row->best_candidate ||
         !same_float(a->row->best_reward, b->row->best_reward))
         FAIL("prompt %lld: another outcome (best candidate %lld and %lld)",
              (long long)a->row->prompt_index, (long long)a->row->best_candidate,
@@ -377,8 +397,10 @@ static void check_cut(const struct prompt *p, const struct round_row *round)
 {
     struct ranked *order = mem_calloc((size_t)p->n_candidates, sizeof *order);
     int64_t n = rank(p, round, order), kept = n, live = 0, complete = 0;
-    for (int64_t i = 0; i < n; i++) live += order[i].live;
-    complete = n - live;
+    for (int64_t i = 0; i < n; i++) {
+        live += order[i].live;
+        complete += !order[i].live && is_complete(&p->candidates[order[i].candidate]);
+    }
     int64_t boundary = (round->step - 1) % PAGE == 0;
     for (bool first = true; kept > 1; first = false) {
         bool fits = pages_at(p, round->step, live) + boundary * live <= round->budget_tokens / PAGE;
@@ -408,10 +430,11 @@ static void check_best(const struct prompt *p)
     int64_t best = -1;
     for (int64_t i = 0; i < p->n_candidates; i++) {
         const struct candidate_row *c = &p->candidates[i];
-        if (is_complete(c) && (best < 0 || c->reward > p->candidates[best].reward)) best = i;
+        if (!is_complete(c) || isnan(c->reward)) continue;
+        if (best < 0 || c->reward > p->candidates[best].reward) best = i;
     }
-    if (best != p->row->best_candidate ||
-        !same_float(p->candidates[best].reward, p->row->best_reward))
+    float reward = best < 0 ? NAN : p->candidates[best].reward;
+    if (best != p->row->best_candidate || !same_float(reward, p->row->best_reward))
         FAIL("prompt %lld: the best candidate is %lld, not %lld", (long long)p->row->prompt_index,
              (long long)best, (long long)p->row->best_candidate);
 }
@@ -444,10 +467,10 @@ static int64_t peak_pages(const struct prompt *p)
 {
     int64_t prompt = pages(p->row->prompt_tokens), peak = prompt, longest = 0;
     for (int64_t i = 0; i < p->n_candidates; i++)
-        if (p->candidates[i].n_tokens > longest) longest = p->candidates[i].n_tokens;
+        if (decoded(&p->candidates[i]) > longest) longest = decoded(&p->candidates[i]);
     for (int64_t step = 1; step < longest; step++) {
         int64_t live = 0;
-        for (int64_t i = 0; i < p->n_candidates; i++) live += p->candidates[i].n_tokens > step;
+        for (int64_t i = 0; i < p->n_candidates; i++) live += decoded(&p->candidates[i]) > step;
         if (prompt + live * pages(step) > peak) peak = prompt + live * pages(step);
     }
     return peak;
@@ -464,7 +487,7 @@ static void check_work(const char *path, int64_t copies)
         int64_t generated = 0, rows = copies * p.row->prompt_tokens;
         for (int64_t i = 0; i < p.n_candidates; i++) {
             generated += p.candidates[i].n_tokens;
-            rows += p.candidates[i].n_tokens - 1; /* the last token is never read */
+            rows += decoded(&p.candidates[i]) - 1; /* the last token is never read */
         }
         if (p.row->tokens_generated != generated || p.row->rows_computed != rows)
             FAIL(
@@ -478,6 +501,78 @@ static void check_work(const char *path, int64_t copies)
         free_prompt(&p);
     }
     trace_reader_close(r);
+}
+
+/* ---- numbers that are not finite ---- */
+
+/* Where the token stands in a candidate's first n tokens, -1: nowhere. */
+static int64_t find_token(const struct prompt *p, int64_t i, int64_t n, int32_t token)
+{
+    for (int64_t k = 0; k < n; k++)
+        if (p->tokens[i][k] == token) return k;
+    return -1;
+}
+
+/* Candidate i with a sound model (a) and one that breaks on the token (b); whether it broke. */
+static bool check_broken(const struct prompt *sound, const struct prompt *broken, int64_t i,
+                         int32_t token)
+{
+    const struct candidate_row *a = &sound->candidates[i], *b = &broken->candidates[i];
+    int64_t at = find_token(sound, i, a->n_tokens - 1, token); /* the last one is never read */
+    bool breaks = at >= 0, alike = breaks ? b->n_tokens == at + 1 && is_broken(b)
+                                          : b->n_tokens == a->n_tokens && !is_broken(b);
+    bool ended = breaks ? b->status == CANDIDATE_REJECTED && isnan(b->reward)
+                        : b->status == a->status && same_float(a->reward, b->reward) &&
+                              a->logprob_sum == b->logprob_sum;
+    if (!alike || !ended || !same_ids(sound, broken, i, b->n_tokens))
+        FAIL("prompt %lld, candidate %lld: %lld tokens, reason %d, status %d, reward %g; the token "
+             "is at %lld of %lld",
+             (long long)sound->row->prompt_index, (long long)i, (long long)b->n_tokens,
+             b->finish_reason, b->status, (double)b->reward, (long long)at, (long long)a->n_tokens);
+    return breaks;
+}
+
+/* The same of a reward model.  of_prompt: it holds the token, and no text has a reward. */
+static bool check_unrewarded(const struct prompt *sound, const struct prompt *broken, int64_t i,
+                             int32_t token)
+{
+    bool of_prompt = broken->row->best_candidate < 0;
+    const struct candidate_row *a = &sound->candidates[i], *b = &broken->candidates[i];
+    int64_t text = a->n_tokens - (a->status == CANDIDATE_FINISHED);
+    bool breaks = of_prompt || find_token(sound, i, text, token) >= 0;
+    if (a->n_tokens != b->n_tokens || !same_ids(sound, broken, i, a->n_tokens) ||
+        a->status != b->status || !same_float(b->reward, breaks ? NAN : a->reward))
+        FAIL("prompt %lld, candidate %lld: reward %g, with a sound model %g",
+             (long long)sound->row->prompt_index, (long long)i, (double)b->reward,
+             (double)a->reward);
+    return breaks;
+}
+
+static void check_numerics(const char *sound_path, const char *broken_path, int32_t token,
+                           bool of_rewards)
+{
+    struct trace_reader *sound = open_file(sound_path), *broken = open_file(broken_path);
+    int64_t n = 0, all = 0;
+    for (int64_t k = 0; k < trace_n_prompts(broken); k++) {
+        int64_t at = find_prompt(sound, trace_prompts(broken)[k].prompt_index);
+        if (at < 0) FAIL("a prompt is missing in %s", sound_path);
+        struct prompt a = read_prompt(sound, at), b = read_prompt(broken, k);
+        int64_t before = n;
+        bool skipped = b.row->status == PROMPT_SKIPPED;
+        for (int64_t i = 0; i < a.n_candidates && !skipped; i++)
+            n += of_rewards ? check_unrewarded(&a, &b, i, token) : check_broken(&a, &b, i, token);
+        if (!skipped) check_best(&b);
+        if (skipped != (strncmp(b.row->reason, "no answer: ", 11) == 0) ||
+            (n > before && b.row->reason[0] == 0))
+            FAIL("prompt %lld: status %d, %s", (long long)b.row->prompt_index, b.row->status,
+                 b.row->reason);
+        all += a.n_candidates;
+        free_prompt(&a);
+        free_prompt(&b);
+    }
+    printf("%lld of %lld\n", (long long)n, (long long)all);
+    trace_reader_close(sound);
+    trace_reader_close(broken);
 }
 
 static void check_judged(const char *path, int64_t context)
@@ -549,6 +644,10 @@ int main(int argc, char **argv)
         check_rounds(argv[2], argc > 3);
     else if (strcmp(what, "work") == 0 && argc == 4)
         check_work(argv[2], atoll(argv[3]));
+    else if (strcmp(what, "numerics") == 0 && argc == 5)
+        check_numerics(argv[2], argv[3], atoi(argv[4]), false);
+    else if (strcmp(what, "rewards") == 0 && argc == 5)
+        check_numerics(argv[2], argv[3], atoi(argv[4]), true);
     else if (strcmp(what, "judged") == 0 && argc == 4)
         check_judged(argv[2], atoll(argv[3]));
     else if (strcmp(what, "verify") == 0)
@@ -556,7 +655,8 @@ int main(int argc, char **argv)
     else {
         fprintf(stderr,
                 "usage: compare_results paired|same|part|partials A B; rounds FILE "
-                "[memory]; work FILE COPIES; judged FILE CONTEXT; evictions|runs|verify FILE\n");
+                "[memory]; work FILE COPIES; numerics|rewards SOUND BROKEN TOKEN; judged FILE "
+                "CONTEXT; evictions|runs|verify FILE\n");
         return 2;
     }
     return 0;

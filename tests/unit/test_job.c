@@ -84,6 +84,7 @@ static void test_defaults(void **state)
     assert_false(j.sampling.ignore_eos);
     assert_true(j.alpha == 0.5 && j.sampling.temperature == 1.0);
     assert_int_equal(j.record.text, RECORD_TEXT_COMPLETED);
+    assert_int_equal(j.on_numerics_error, ON_NUMERICS_ERROR_END);
     free(dataset);
     free(model);
     job_free(&j);
@@ -624,6 +625,7 @@ static void test_ids(void **state)
         {base, "dataset.limit=5", false, false},
         {base, "record.text=none", false, false},
         {base, "on_prompt_error=stop", false, false},
+        {base, "on_numerics_error=stop", false, false},
         {base, "backend=cpu", false, false},
         {base, "alpha=0.50", false, false},
         {base, "seed=0", false, false},

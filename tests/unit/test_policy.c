@@ -232,8 +232,10 @@ static int64_t world_decide(struct world *w)
     for (int64_t i = 0; i < w->a.n_drop; i++) {
         struct policy_candidate *c = &w->c[w->a.drop[i]];
         assert_true(c->status == POLICY_LIVE ||
-                    (c->status == POLICY_COMPLETE && c->rejected_round < 0));
+                    ((c->status == POLICY_COMPLETE || c->status == POLICY_BROKEN) &&
+                     c->rejected_round < 0));
         c->rejected_round = to_i32(w->round);
+        if (c->status == POLICY_BROKEN) continue;
         if (c->status != POLICY_LIVE && !w->a.complete_lost) continue;
         w->lost[w->a.drop[i]] = true;
         c->status = POLICY_REJECTED;
@@ -457,6 +459,70 @@ static void nan_is_dropped_first(void **state)
     world_end(&w);
 }
 
+static struct policy_candidate broken(int64_t n_tokens)
+{
+    struct policy_candidate c = complete(NAN);
+    c.status = POLICY_BROKEN;
+    c.n_tokens = c.reward_tokens = n_tokens;
+    return c;
+}
+
+/* Who broke has the last place of the next round, is asked for nothing, and stays what it is. */
+static void broken_ones_are_cut_first(void **state)
+{
+    (void)state;
+    struct policy_schedule every = {.when = WHEN_EVERY, .every = 4};
+    for (int kind = POLICY_SPECULATIVE_REJECTION; kind <= POLICY_PAPER_CODE_2024; kind++) {
+        struct world w;
+        world_begin(&w, (enum policy_kind)kind, 0.25, every, 8, 100);
+        w.c[5] = broken(2);
+        w.rewards[0] = -100;
+        world_at(&w, 4);
+        assert_int_equal(world_decide(&w), 7);
+        expect_round(&w, POLICY_SCHEDULE, 8, 6);
+        assert_int_equal(w.a.complete, 0);
+        assert_int_equal(w.c[5].status, POLICY_BROKEN);
+        assert_int_equal(w.c[5].rejected_round, 0);
+        assert_int_equal(w.c[0].status, POLICY_REJECTED);
+        w.c[6] = broken(7);
+        for (int64_t i = 1; i < 8; i++)
+            if (w.c[i].status == POLICY_LIVE) world_complete(&w, i, 7);
+        world_at(&w, 8);
+        assert_int_equal(world_decide(&w), 5);
+        expect_round(&w, POLICY_FINAL, 6, 6);
+        assert_int_equal(w.a.complete, 5);
+        assert_int_equal(policy_best(w.c, w.n), 7);
+        world_end(&w);
+    }
+}
+
+static void all_broken(void **state)
+{
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    bool has_none = true;
+    for (int kind = POLICY_BEST_OF_N; kind <= POLICY_PAPER_CODE_2024; kind++) {
+        world_begin(&w, (enum policy_kind)kind, 0.5, never, 3, 100);
+        for (int i = 0; i < 3; i++) w.c[i] = broken(i);
+        world_at(&w, 3);
+        assert_int_equal(world_decide(&w), 0);
+        assert_true(w.a.stop);
+        assert_int_equal(w.a.complete, 0);
+        assert_int_equal(policy_best(w.c, w.n), -1);
+        assert_true(policy_broken(w.c, w.n, &has_none, &e) && has_none);
+        assert_string_equal(
+            e.text, "no answer: logits of 3 of 3 candidates not finite; candidate 0 at position 0");
+        w.c[0] = complete(NAN); /* no reward, but an end */
+        assert_true(policy_broken(w.c, w.n, &has_none, &e) && !has_none);
+        assert_string_equal(e.text,
+                            "logits of 2 of 3 candidates not finite; candidate 1 at position 1");
+        for (int i = 1; i < 3; i++) w.c[i].status = POLICY_REJECTED;
+        assert_false(policy_broken(w.c, w.n, &has_none, &e) || has_none);
+        world_end(&w);
+    }
+}
+
 /* Scores that the round before took at the same length are not taken again. */
 static void scores_are_not_asked_for_twice(void **state)
 {
@@ -579,6 +645,8 @@ int main(void)
         cmocka_unit_test(scheduled_where_memory_ends),
         cmocka_unit_test(one_candidate),
         cmocka_unit_test(nan_is_dropped_first),
+        cmocka_unit_test(broken_ones_are_cut_first),
+        cmocka_unit_test(all_broken),
         cmocka_unit_test(scores_are_not_asked_for_twice),
         cmocka_unit_test(published_code),
         cmocka_unit_test(best_of_n),

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "e2e/trace_synthetic.h"
+#include "trace/types.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -696,6 +697,68 @@ static void free_space(void **state)
     assert_true(trace_free_bytes("/not/there.h5") > 0);
 }
 
+/* /candidates as programs wrote it that knew no FINISH_NUMERICS. */
+static void make_older(const char *path)
+{
+    hid_t access = h5_access(), file = H5Fopen(path, H5F_ACC_RDWR, access);
+    hid_t data = H5Dopen2(file, "/candidates", H5P_DEFAULT), space = H5Dget_space(data),
+          chunks = H5Dget_create_plist(data), ours = types_create(T_CANDIDATES),
+          older = types_create_older(T_CANDIDATES);
+    hssize_t n = H5Sget_simple_extent_npoints(space);
+    struct candidate_row *rows = mem_calloc((size_t)n, sizeof *rows);
+    assert_true(H5Dread(data, ours, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    H5Dclose(data);
+    H5Sclose(space);
+    hsize_t extent = (hsize_t)n, most = H5S_UNLIMITED;
+    space = H5Screate_simple(1, &extent, &most);
+    assert_true(H5Ldelete(file, "/candidates", H5P_DEFAULT) >= 0);
+    data = H5Dcreate2(file, "/candidates", older, space, H5P_DEFAULT, chunks, H5P_DEFAULT);
+    assert_true(data >= 0);
+    assert_true(H5Dwrite(data, older, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    H5Dclose(data);
+    H5Sclose(space);
+    H5Pclose(chunks);
+    H5Pclose(access);
+    H5Tclose(ours);
+    H5Tclose(older);
+    H5Fclose(file);
+    free(rows);
+}
+
+/* Read as it is; continued in a copy that may have all values. */
+static void file_of_an_older_program(void **state)
+{
+    const struct fixture *f = *state;
+    struct trace *t = open_trace(f->path);
+    for (int64_t i = 0; i < 10; i++) commit(t, i, PROMPT_OK);
+    finish(t, RUN_STOPPED);
+    make_older(f->path);
+    struct trace_reader *r = open_reader(f->path);
+    assert_int_equal(trace_n_prompts(r), 10);
+    check_all(r);
+    trace_reader_close(r);
+    ino_t before = inode_of(f->path);
+    t = open_trace(f->path);
+    assert_int_not_equal(inode_of(f->path), before);
+    struct trace_record one = synthetic_record(20, PROMPT_OK);
+    assert_true(one.n_candidates > 0);
+    one.candidates[0].finish_reason = FINISH_NUMERICS;
+    struct err e = {0};
+    if (trace_commit(t, &one, &e) < 0) fail_msg("%s", e.text);
+    synthetic_free(&one);
+    finish(t, RUN_COMPLETE);
+    r = open_reader(f->path);
+    struct candidate_row *rows;
+    int64_t n;
+    assert_int_equal(trace_n_prompts(r), 11);
+    assert_int_equal(trace_read_candidates(r, 10, &rows, &n, &e), 0);
+    assert_int_equal(rows[0].finish_reason, FINISH_NUMERICS);
+    for (int64_t i = 0; i < 10; i++)
+        if (synthetic_compare(r, i, &e) < 0) fail_msg("%s", e.text);
+    free(rows);
+    trace_reader_close(r);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -708,6 +771,7 @@ int main(void)
         TEST(reads_outside_of_a_pool),
         TEST(continued_in_place),
         TEST(failed_prompts_are_dropped),
+        TEST(file_of_an_older_program),
         TEST(killed_run_is_marked),
         TEST(exit_writes_nothing),
         TEST(disk_full),
