@@ -1,5 +1,6 @@
 #include "decode/engine.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -241,11 +242,20 @@ static struct model_place find_fault(struct engine *g, struct engine_prompt *p,
     return place;
 }
 
+static uint64_t add_draw(uint64_t sum, const struct sequence *s, int32_t token, float logprob)
+{
+    uint32_t bits = 0;
+    if (token >= 0) memcpy(&bits, &logprob, sizeof bits); /* a NaN may have any */
+    sum = hash_mix(sum, (uint64_t)(uint32_t)s->candidate << 32 | (uint32_t)token);
+    return hash_mix(sum, (uint64_t)s->n_tokens << 32 | bits);
+}
+
 /* Append a drawn token; a sequence that completes, or breaks, gives its pages back. */
 static void append(struct engine *g, struct decoding *part, struct sequence *s, int32_t token,
                    float logprob)
 {
     struct engine_prompt *p = part->prompt;
+    p->checksum = add_draw(p->checksum, s, token, logprob);
     if (token < 0) {
         s->broken_at = find_fault(g, p, s);
         s->status = SEQUENCE_BROKEN;

@@ -30,10 +30,11 @@ struct engine_prompt {
     int64_t index;
     const int32_t *ids; /* [n_ids] borrowed until engine_end */
     int64_t n_ids;
-    struct page_list pages;             /* owned */
-    float *first_logits;                /* of the last position; NULL: the KV is not here */
-    int64_t tokens_sampled;             /* since engine_begin */
-    int64_t places_sought;              /* for broken candidates: at most MAX_PLACES_SOUGHT */
+    struct page_list pages; /* owned */
+    float *first_logits;    /* of the last position; NULL: the KV is not here */
+    int64_t tokens_sampled; /* since engine_begin */
+    uint64_t checksum;      /* of everything that was drawn, in order: equal on a group's ranks */
+    int64_t places_sought;  /* for broken candidates: at most MAX_PLACES_SOUGHT */
     struct model_place first_broken_at; /* of first_logits; MODEL_UNKNOWN before it is needed */
     struct model_stats stats;           /* its part of the work: a shared pass counts by rows */
 };

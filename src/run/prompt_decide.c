@@ -124,6 +124,17 @@ static struct policy_view make_view(struct prompt_state *st, const struct seen *
     return v;
 }
 
+static void note_verdict(struct prompt_state *st, const struct verdict *v)
+{
+    const struct policy_actions *a = &st->actions;
+    const int64_t numbers[] = {v->n_score,       v->n_drop,      v->n_fork, v->admit, v->is_round,
+                               v->complete_lost, v->stop_signal, v->failed, v->done};
+    prompt_note_decision(st, numbers, sizeof numbers);
+    prompt_note_decision(st, a->score, (size_t)v->n_score * sizeof *a->score);
+    prompt_note_decision(st, a->drop, (size_t)v->n_drop * sizeof *a->drop);
+    prompt_note_decision(st, a->fork, (size_t)v->n_fork * sizeof *a->fork);
+}
+
 /* The first decider asks the policy; the verdict reaches everyone. */
 static struct verdict ask(struct prompt_state *st, const struct seen *seen, bool scored)
 {
@@ -150,6 +161,7 @@ static struct verdict ask(struct prompt_state *st, const struct seen *seen, bool
     comm_bcast(st->deciders, a->score, (size_t)v.n_score * sizeof(int32_t), 0);
     comm_bcast(st->deciders, a->drop, (size_t)v.n_drop * sizeof(int32_t), 0);
     comm_bcast(st->deciders, a->fork, (size_t)v.n_fork * sizeof(int32_t), 0);
+    note_verdict(st, &v);
     return v;
 }
 
@@ -312,6 +324,7 @@ void prompt_decide(struct prompt_state *st)
         free(asked);
         v = ask(st, &seen, true);
     }
+    if (v.is_round || v.done) prompt_agree(st);
     if (st->is_decider && v.is_round) note_round(st, &seen, start);
     for (int64_t i = 0; i < v.n_drop; i++) drop(st, st->actions.drop[i], v.complete_lost != 0);
     if (v.admit > 0) prompt_add_candidates(st, v.admit);

@@ -141,6 +141,7 @@ void prompt_balance(struct prompt_state *st)
     if (st->is_decider) n = plan_moves(st, moves);
     comm_bcast(st->deciders, &n, sizeof n, 0);
     comm_bcast(st->deciders, moves, (size_t)n * sizeof *moves, 0);
+    prompt_note_decision(st, moves, (size_t)n * sizeof *moves);
     if (n > 0) make_moves(st, moves, n);
     free(moves);
     prompt_phase_end(st->w);

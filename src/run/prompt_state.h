@@ -6,7 +6,7 @@
  * broadcasts its actions.
  *
  * prompt_run.c (beginning, steps, end), prompt_admit.c (who is in memory), prompt_decide.c (seeing,
- * asking, doing), prompt_move.c (survivors between
+ * asking, doing), prompt_agree.c (do all ranks have the same), prompt_move.c (survivors between
  * groups), prompt_record.c (what is written down). */
 #pragma once
 
@@ -41,8 +41,9 @@ struct prompt_state {
     int64_t step, round;
     struct sequence **live; /* [n_live] of my group, of the step that is next or was last */
     int64_t n_live;
-    bool is_decided; /* nothing more to decide before the next step */
-    bool runs;       /* takes part in the next step */
+    bool is_decided;    /* nothing more to decide before the next step */
+    uint64_t decisions; /* running sum of them, as this rank heard them */
+    bool runs;          /* takes part in the next step */
     int64_t prompt_pages;
     int64_t own_budget;    /* pages for candidates of the deciders, prompt excluded */
     int64_t mean_complete; /* mean length of complete candidates, 0 before the first */
@@ -112,6 +113,11 @@ int64_t prompt_live(const struct prompt_state *st, struct sequence **live);
 
 /* prompt_decide.c: one decision point.  Collective over the deciders. */
 void prompt_decide(struct prompt_state *st);
+
+/* prompt_agree.c.  Add to what this rank decided; compare that, and what was drawn, with the other
+ * deciders: where it differs, the job ends here on all ranks.  Collective over the deciders. */
+void prompt_note_decision(struct prompt_state *st, const void *bytes, size_t n);
+void prompt_agree(struct prompt_state *st);
 
 /* prompt_move.c: even out the live candidates of the groups.  Collective over the share. */
 void prompt_balance(struct prompt_state *st);
