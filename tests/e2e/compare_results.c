@@ -481,6 +481,7 @@ static void check_work(const char *path, int64_t copies)
     struct trace_reader *r = open_file(path);
     if (copies < 1) FAIL("%lld copies", (long long)copies);
     for (int64_t k = 0; k < trace_n_prompts(r); k++) {
+        if (trace_prompts(r)[k].status != PROMPT_OK) continue;
         struct prompt p = read_prompt(r, k);
         long long index = p.row->prompt_index;
         if (p.row->evictions > 0) FAIL("prompt %lld: with evictions, rows repeat", index);

@@ -6,6 +6,7 @@
 sound                   a Llama of random weights with 3 layers and 160 tokens
 mlp, attention, head    the same, but what reads TOKEN is not finite from the MLP of layer 1, the attention of layer 2 or
                         the vocabulary projection on; every other row has sound's bits
+ends                    the same, but every candidate's first token is the end token
 reward_sound            a reward model;  reward_nan: the same, but texts that hold REWARD_TOKEN have no finite reward
 reward_equal            all rewards are the same
 prompts.jsonl           rows 0 to 5 have neither token, 6 ends with TOKEN, 7 holds it further up, 8 holds REWARD_TOKEN
@@ -109,6 +110,10 @@ def generator(fault):
         t["model.layers.2.self_attn.v_proj.weight"].put(0, 0, 1e38)
     if fault == "head":
         t["lm_head.weight"].put(9, 0, 1e38)
+    if fault == "ends":
+        for token in range(V):
+            t["model.embed_tokens.weight"].put(token, 0, 10.0)
+        t["lm_head.weight"].put(2, 0, 100.0)
     return t
 
 
@@ -132,7 +137,7 @@ def prompts():
 
 def main():
     out = Path(sys.argv[1])
-    for fault in ("sound", "mlp", "attention", "head"):
+    for fault in ("sound", "mlp", "attention", "head", "ends"):
         checkpoint(out / fault, generator(fault), False)
     for fault in ("sound", "nan", "equal"):
         checkpoint(out / f"reward_{fault}", reward(fault), True)
