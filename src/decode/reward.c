@@ -508,5 +508,6 @@ int scorer_score(struct scorer *s, struct scorer_prompt *p, const struct score_i
 
 float reward_self(double logprob_sum, int64_t n_tokens)
 {
-    return n_tokens > 0 ? (float)-exp(-logprob_sum / (double)n_tokens) : NAN;
+    float reward = n_tokens > 0 ? (float)-exp(-logprob_sum / (double)n_tokens) : NAN;
+    return isfinite(reward) ? reward : NAN;
 }

@@ -54,13 +54,14 @@ struct score_item {
 int scorer_check(struct scorer *s, const struct scorer_prompt *p, const struct score_item *item,
                  struct err *e);
 
-/* rewards [n], in the items' order.  Collective over the tensor group; same result on every rank.
- */
+/* rewards [n], in the items' order; finite or NaN.  Collective over the tensor group; same result
+ * on every rank. */
 int scorer_score(struct scorer *s, struct scorer_prompt *p, const struct score_item *items,
                  int64_t n, float *rewards, struct err *e);
 
 /* This candidate will not be scored again: its KV is dropped. */
 void scorer_forget(struct scorer *s, struct scorer_prompt *p, int32_t candidate);
 
-/* Likelihood as a reward (path: self): -exp(mean negative log-likelihood); NaN without tokens. */
+/* Likelihood as a reward (path: self): -exp(mean negative log-likelihood); NaN without tokens, or
+ * where it is not finite. */
 float reward_self(double logprob_sum, int64_t n_tokens);

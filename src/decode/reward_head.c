@@ -94,8 +94,8 @@ static float apply_gated(const struct arch *a, const struct head_weights *h, con
     return (float)score;
 }
 
-float reward_head_apply(const struct arch *a, const struct head_weights *h, const float *hidden,
-                        const float *gate)
+static float apply(const struct arch *a, const struct head_weights *h, const float *hidden,
+                   const float *gate)
 {
     switch (a->head) {
     case HEAD_SCORE:
@@ -109,4 +109,11 @@ float reward_head_apply(const struct arch *a, const struct head_weights *h, cons
         break;
     }
     DIE("%s has no reward head", a->name);
+}
+
+float reward_head_apply(const struct arch *a, const struct head_weights *h, const float *hidden,
+                        const float *gate)
+{
+    float reward = apply(a, h, hidden, gate);
+    return isfinite(reward) ? reward : NAN;
 }

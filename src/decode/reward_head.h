@@ -25,7 +25,8 @@ int64_t reward_head_gate_row(const int32_t *ids, int64_t n, const int32_t *patte
 int reward_head_gate(const struct arch *a, const struct head_weights *h, const float *prompt_hidden,
                      float *gate);
 
-/* The reward of a sequence whose last token's hidden state is hidden [D].  gate [n_objectives]:
+/* The reward of a sequence whose last token's hidden state is hidden [D]; NaN where it is not
+ * finite: an overflow is no reward, and as +inf it would be the best.  gate [n_objectives]:
  * HEAD_GATED only. score, eurus  linear . hidden + bias two layers    dense2 . relu(dense1 hidden +
  * bias1) + bias2 gated         sum over i of gate_i (objectives(hidden) transform)_i */
 float reward_head_apply(const struct arch *a, const struct head_weights *h, const float *hidden,

@@ -1,6 +1,7 @@
 /* Reward heads on the golden hidden states: gate and reward as PyTorch computed them from the same
  * vectors (tests/golden/make_models.py). */
 #include "base/mem.h"
+#include "decode/reward.h"
 #include "decode/reward_head.h"
 #include "ref/plain_backend.h"
 
@@ -97,6 +98,21 @@ static void sums_in_double(void **state)
     assert_true(reward_head_apply(&a, &h, hidden, NULL) == 1.5f);
 }
 
+static void an_overflow_is_no_reward(void **state)
+{
+    (void)state;
+    float linear[] = {3e38f, 3e38f}, hidden[] = {1.0f, 1.0f}, lower[] = {-1.0f, -1.0f};
+    struct arch a = {.head = HEAD_SCORE, .D = 2};
+    struct head_weights h = {.linear = linear};
+    assert_true(isnan(reward_head_apply(&a, &h, hidden, NULL)));
+    assert_true(isnan(reward_head_apply(&a, &h, lower, NULL)));
+    hidden[1] = 0;
+    assert_true(reward_head_apply(&a, &h, hidden, NULL) == 3e38f);
+    hidden[1] = INFINITY;
+    assert_true(isnan(reward_head_apply(&a, &h, hidden, NULL)));
+    assert_true(reward_self(-10.0, 10) < 0 && isnan(reward_self(-1e6, 10)));
+}
+
 static void gate_row(void **state)
 {
     (void)state;
@@ -111,6 +127,7 @@ static void gate_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(rewards), cmocka_unit_test(sums_in_double),
+                                       cmocka_unit_test(an_overflow_is_no_reward),
                                        cmocka_unit_test(gate_row)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
