@@ -123,6 +123,7 @@ static void step(struct flight *f)
     meter_step(f);
     for (int64_t i = 0; i < f->n; i++)
         if (f->prompts[i]->step_rows > 0) prompt_stepped(f->prompts[i], steps);
+    prompt_agree_drawn(f->prompts, f->n, f->sums);
 }
 
 void flight_run(struct worker *w, const struct policy *policy, const struct flight_source *source)
@@ -131,6 +132,7 @@ void flight_run(struct worker *w, const struct policy *policy, const struct flig
     struct flight f = {.w = w, .policy = policy, .source = source, .n_fresh = places};
     f.prompts = mem_calloc((size_t)places, sizeof(struct prompt_state *));
     f.parts = mem_calloc((size_t)places, sizeof *f.parts);
+    f.sums = mem_calloc((size_t)(places * comm_size(w->grid.group)), sizeof *f.sums);
     fill_fresh_places(&f);
     meter_skip(&f);
     while (f.n > 0) {
@@ -142,4 +144,5 @@ void flight_run(struct worker *w, const struct policy *policy, const struct flig
     }
     free(f.prompts);
     free(f.parts);
+    free(f.sums);
 }

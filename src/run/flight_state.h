@@ -11,6 +11,7 @@ struct flight {
     struct prompt_state **prompts; /* [n] owned, the oldest first */
     int64_t n, n_fresh;            /* places that were never filled */
     struct decoding *parts;        /* [overlap] of a step */
+    uint64_t *sums;                /* [overlap] of each rank of the group (prompt_agree.c) */
 
     int64_t promised; /* pages of the pool that prompts arranged so far take with the next step */
 

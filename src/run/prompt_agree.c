@@ -1,8 +1,10 @@
-/* Do the ranks that decide together have the same?  Each draws the tokens of its group's candidates
- * for itself, from numbers that all have, and hears each decision from the first of them.  Running
- * sums of both are compared at every round and at a prompt's end, a few bytes of each rank, before
- * anything is written down.  Where they differ, a processor, a memory or a library is not like the
- * others, and nothing that this rank has computed can be believed. */
+/* Do the ranks that work together have the same?  Each draws the tokens of its group's candidates
+ * for itself, from numbers that all have, and hears each decision from the first of the deciders.
+ * Running sums are compared, a few bytes of each rank: of what was drawn after every step that the
+ * host takes, since behind a token that ends a candidate on one rank alone the next step's rows
+ * would not fit; of the decisions at every round and at a prompt's end, before anything is done or
+ * written down.  Where they differ, a processor, a memory or a library is not like the others, and
+ * nothing that this rank has computed can be believed. */
 #include "run/prompt_state.h"
 
 #include "base/hash.h"
@@ -12,10 +14,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-struct sums {
-    uint64_t drawn, decisions;
-};
 
 void prompt_note_decision(struct prompt_state *st, const void *bytes, size_t n)
 {
@@ -28,48 +26,45 @@ void prompt_note_decision(struct prompt_state *st, const void *bytes, size_t n)
     st->decisions = hash_mix(st->decisions, n);
 }
 
-/* The first rank that differs from the one it must be like, -1: none.  Of a group all draw the
- * same; all hear the same decisions. */
-static int find_other(const struct sums *all, int n, int group, bool drawn, int *like)
-{
-    for (int r = 0; r < n; r++) {
-        *like = drawn ? r / group * group : 0;
-        bool same =
-            drawn ? all[r].drawn == all[*like].drawn : all[r].decisions == all[*like].decisions;
-        if (!same) return r;
-    }
-    return -1;
-}
-
-/* One rank speaks and ends them all; the others wait for it. */
-static _Noreturn void end_job(struct prompt_state *st, const char *what, int like, int other)
+/* One rank speaks and ends them all; the others wait for it.  other: the rank of c that is not like
+ * its first. */
+static _Noreturn void end_job(const struct prompt_state *st, struct comm *c, const char *what,
+                              int other)
 {
     const struct grid *g = &st->w->grid;
-    int size = comm_size(st->deciders);
-    int first = size == comm_size(g->world) ? 0 : g->group_index * comm_size(g->group);
-    if (st->is_decider) {
+    int first = comm_size(c) == comm_size(g->world) ? 0 : g->group_index * comm_size(g->group);
+    if (comm_rank(c) == 0) {
         logr(LOG_ERROR,
              "prompt %lld, round %lld at %lld tokens: ranks %d and %d disagree on %s since they "
-             "last "
-             "compared; one of their processors, memories or libraries is at fault.  The prompt is "
-             "not kept; what is committed is safe, run the same command to continue",
-             (long long)st->in->index, (long long)st->round, (long long)st->step, first + like,
+             "last compared; one of their processors, memories or libraries is at fault.  The "
+             "prompt is not kept; what is committed is safe, run the same command to continue",
+             (long long)st->in->index, (long long)st->round, (long long)st->step, first,
              first + other, what);
         comm_abort(EXIT_FAILED);
     }
-    for (;;) comm_barrier(st->deciders);
+    for (;;) comm_barrier(c);
 }
 
-void prompt_agree(struct prompt_state *st)
+void prompt_agree_drawn(struct prompt_state *const *prompts, int64_t n, uint64_t *sums)
 {
-    int n = comm_size(st->deciders), group = comm_size(st->w->grid.group), like = 0;
-    if (n == 1) return;
-    struct sums mine = {st->engine.checksum, st->decisions};
-    struct sums *all = mem_calloc((size_t)n, sizeof *all);
-    comm_allgather(st->deciders, &mine, sizeof mine, all);
-    int other = find_other(all, n, group, true, &like);
-    if (other >= 0) end_job(st, "the tokens drawn", like, other);
-    other = find_other(all, n, group, false, &like);
-    if (other >= 0) end_job(st, "the decisions", like, other);
+    struct comm *group = prompts[0]->w->grid.group;
+    int64_t ranks = comm_size(group);
+    if (ranks == 1) return;
+    uint64_t *mine = sums + comm_rank(group) * n;
+    for (int64_t i = 0; i < n; i++) mine[i] = prompts[i]->engine.checksum;
+    comm_allgather(group, mine, (size_t)n * sizeof *mine, sums);
+    for (int64_t i = n; i < n * ranks; i++)
+        if (sums[i] != sums[i % n])
+            end_job(prompts[i % n], group, "the tokens drawn", to_int(i / n));
+}
+
+void prompt_agree_decided(struct prompt_state *st)
+{
+    int ranks = comm_size(st->deciders);
+    if (ranks == 1) return;
+    uint64_t *all = mem_calloc((size_t)ranks, sizeof *all);
+    comm_allgather(st->deciders, &st->decisions, sizeof st->decisions, all);
+    for (int r = 1; r < ranks; r++)
+        if (all[r] != all[0]) end_job(st, st->deciders, "the decisions", r);
     free(all);
 }

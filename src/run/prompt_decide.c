@@ -171,12 +171,6 @@ static int64_t scored_tokens(const struct sequence *s)
     return s->n_tokens - (s->status == SEQUENCE_FINISHED);
 }
 
-/* An overflow is no reward: as +inf it would win. */
-static float finite_or_nan(float reward)
-{
-    return isfinite(reward) ? reward : NAN;
-}
-
 static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t n)
 {
     struct score_item *items = mem_calloc((size_t)n, sizeof *items);
@@ -190,7 +184,7 @@ static int score_by_model(struct prompt_state *st, const int32_t *which, int64_t
     model_stats_add(&st->reward_stats, &before, &st->w->reward.stats);
     st->tokens_scored += st->w->reward.stats.rows - before.rows;
     for (int64_t i = 0; i < n && rc == 0; i++) {
-        st->view[which[i]].reward = finite_or_nan(rewards[i]);
+        st->view[which[i]].reward = rewards[i];
         if (sequence_is_complete(&st->sequences[which[i]]))
             scorer_forget(st->w->scorer, st->scored, which[i]);
     }
@@ -208,7 +202,7 @@ static void score(struct prompt_state *st, int64_t n_asked)
     if (st->w->reward_is_self) {
         for (int64_t i = 0; i < n; i++) {
             const struct sequence *s = &st->sequences[which[i]];
-            st->view[which[i]].reward = finite_or_nan(reward_self(s->logprob_sum, s->n_tokens));
+            st->view[which[i]].reward = reward_self(s->logprob_sum, s->n_tokens);
         }
     } else if (score_by_model(st, which, n) < 0) {
         st->failed = true;
@@ -324,7 +318,7 @@ void prompt_decide(struct prompt_state *st)
         free(asked);
         v = ask(st, &seen, true);
     }
-    if (v.is_round || v.done) prompt_agree(st);
+    if (v.is_round || v.done) prompt_agree_decided(st);
     if (st->is_decider && v.is_round) note_round(st, &seen, start);
     for (int64_t i = 0; i < v.n_drop; i++) drop(st, st->actions.drop[i], v.complete_lost != 0);
     if (v.admit > 0) prompt_add_candidates(st, v.admit);

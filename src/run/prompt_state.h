@@ -114,10 +114,12 @@ int64_t prompt_live(const struct prompt_state *st, struct sequence **live);
 /* prompt_decide.c: one decision point.  Collective over the deciders. */
 void prompt_decide(struct prompt_state *st);
 
-/* prompt_agree.c.  Add to what this rank decided; compare that, and what was drawn, with the other
- * deciders: where it differs, the job ends here on all ranks.  Collective over the deciders. */
+/* prompt_agree.c.  Where ranks differ, the job ends here on all of them.  What the n prompts drew,
+ * compared over the group (n > 0; sums: room for n of each rank); add to what this rank decided;
+ * that, compared over the deciders. */
+void prompt_agree_drawn(struct prompt_state *const *prompts, int64_t n, uint64_t *sums);
 void prompt_note_decision(struct prompt_state *st, const void *bytes, size_t n);
-void prompt_agree(struct prompt_state *st);
+void prompt_agree_decided(struct prompt_state *st);
 
 /* prompt_move.c: even out the live candidates of the groups.  Collective over the share. */
 void prompt_balance(struct prompt_state *st);

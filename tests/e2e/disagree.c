@@ -1,8 +1,9 @@
 /* A rank that is not like the others, so that the job must end with a message (run/prompt_agree.c).
  *
- *   disagree JOB RANK tokens|decision N [KEY=VALUE...]
+ *   disagree JOB RANK tokens|end|decision N [KEY=VALUE...]
  *       runs the job; from its N-th draw on, of what the rank draws or hears of a decision one
- *       number is another: a token that the device gave, or a candidate to drop
+ *       number is another: a token that the device gave (end: now an end token), or a candidate to
+ *       drop
  *
  * The program is linked with the backend and the broadcast that are asked for here in between. */
 #include "backend/backend.h"
@@ -18,6 +19,7 @@
 static struct {
     int rank;
     bool of_tokens;
+    int32_t token;
     long draws_left;
     const struct backend_ops *ops; /* the true ones */
 } fault;
@@ -32,7 +34,7 @@ static void decode_end(struct backend *b, int32_t *token, float *logprob)
     fault.ops->decode_end(b, token, logprob);
     fault.draws_left--;
     if (!fault.of_tokens || !is_due()) return;
-    token[0] = token[0] == 10 ? 11 : 10; /* neither ends a candidate */
+    token[0] = fault.token != token[0] ? fault.token : 11;
     fault.rank = -1;
 }
 
@@ -77,7 +79,8 @@ int main(int argc, char **argv)
     struct run_options o = {.quiet = true};
     if (argc < 5) return 2;
     fault.rank = atoi(argv[2]);
-    fault.of_tokens = strcmp(argv[3], "tokens") == 0;
+    fault.of_tokens = strcmp(argv[3], "decision") != 0;
+    fault.token = strcmp(argv[3], "end") == 0 ? 2 : 10;
     fault.draws_left = atol(argv[4]);
     const char *const *set = (const char *const *)&argv[5];
     int status = EXIT_BAD_INPUT;
