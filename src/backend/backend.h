@@ -259,8 +259,8 @@ struct backend_ops {
     /* For each of S rows of logits [S, V_local]: token[s] by temperature, top-k, top-p (on the
      * renormalised rest), min-p, then argmin E/p with draws[s] (base/rng.h); logprob[s]:
      * log-probability of token[s] under the raw softmax at temperature 1 over the whole vocabulary.
-     * draws, token, logprob: host.  Same result on every rank.  A row whose logits hold NaN gives
-     * token -1. */
+     * draws, token, logprob: host.  Same result on every rank.  A row whose logits hold NaN or
+     * +inf, or nothing above -inf, gives token -1 and logprob NaN. */
     void (*sample)(struct backend *b, const float *logits, int64_t S, const struct sample_params *p,
                    const struct draw *draws, int32_t *token, float *logprob);
     /* logprob[s] of given tokens, as above. */
