@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 void *mem_calloc(size_t n, size_t size)
 {
@@ -43,9 +46,13 @@ char *mem_printf(const char *fmt, ...)
 
 void *mem_try_aligned(size_t bytes)
 {
-    size_t size = (bytes + 63) / 64 * 64;
+    size_t size = (bytes + 63) / 64 * 64, huge = size / HUGE_PAGE * HUGE_PAGE;
     if (size < bytes) return NULL;
-    void *p = aligned_alloc(64, size ? size : 64);
-    if (p) memset(p, 0, size ? size : 64);
+    void *p;
+    if (posix_memalign(&p, huge ? HUGE_PAGE : 64, size ? size : 64) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (huge) madvise(p, huge, MADV_HUGEPAGE); /* a wish: where there are none, small ones do */
+#endif
+    memset(p, 0, size ? size : 64);
     return p;
 }
