@@ -1,5 +1,6 @@
 /* Time of the ops that make up a step: useful GFLOP/s and GB/s of weights for each number of rows,
- * attention over a shared prompt, sampling.
+ * attention over a shared prompt and own tokens (GB/s: of keys and values, the prompt's once),
+ * sampling.
  *
  *     bench_ops [threads [f32|bf16]]
  *
@@ -84,10 +85,12 @@ static void bench_attention(struct backend *b, int threads, struct attention_par
         double s = (processor_s() - start) / threads;
         if (s < best) best = s;
     }
+    double bytes = 2.0 * (double)((prefix + S * own) * p.G * p.E) *
+                   (double)dtype_bytes(dtype_beside(b->dtype));
     printf("attention H %lld G %lld E %lld, %3lld sequences, %lld + %lld keys: %9.1f us %7.1f "
-           "GFLOP/s\n",
+           "GFLOP/s %6.1f GB/s\n",
            (long long)p.H, (long long)p.G, (long long)p.E, (long long)S, (long long)prefix,
-           (long long)own, best * 1e6, flops / best * 1e-9);
+           (long long)own, best * 1e6, flops / best * 1e-9, bytes / best * 1e-9);
     b->ops->kv_destroy(b, kv);
     b->ops->free(b, qkv);
     b->ops->free(b, out);
@@ -136,13 +139,14 @@ int main(int argc, char **argv)
         {2304, 768}, {768, 768}, {4096, 768}, {768, 2048}, {32000, 768}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_gemm(b, threads, shapes[i][0], shapes[i][1]);
-    static const int64_t sequences[] = {1, 64, 128};
-    for (size_t i = 0; i < 3; i++) {
-        bench_attention(b, threads, (struct attention_params){12, 12, 64, 0, 0.125f, 0, 0},
-                        sequences[i], 256, 256);
-        bench_attention(b, threads, (struct attention_params){32, 8, 128, 0, 0.09f, 0, 0},
-                        sequences[i], 256, 256);
-    }
+    static const int64_t sequences[] = {1, 16, 64, 256};
+    for (size_t i = 0; i < 4; i++)
+        for (int64_t own = 1; own <= 256; own = own == 1 ? 64 : 4 * own) {
+            bench_attention(b, threads, (struct attention_params){12, 12, 64, 0, 0.125f, 0, 0},
+                            sequences[i], 256, own);
+            bench_attention(b, threads, (struct attention_params){32, 8, 128, 0, 0.09f, 0, 0},
+                            sequences[i], 256, own);
+        }
     static const struct sample_params filters[] = {{1, 0, 1, 0, 32000, 0, 0},
                                                    {1, 50, 1, 0, 32000, 0, 0},
                                                    {1, 0, 0.9f, 0, 32000, 0, 0},
