@@ -38,7 +38,7 @@ void dtype_widen(float *out, const void *in, enum dtype from, size_t n);
 void dtype_narrow(void *out, const float *in, enum dtype to, size_t n);
 
 /* Of all else that a model has where its layers' matrices are of type d: embedding, vocabulary
- * projection and, on a GPU, K, V and `act`.  bf16 beside FP8, else d itself. */
+ * projection, K and V and, on a GPU, `act`.  bf16 beside FP8, else d itself. */
 enum dtype dtype_beside(enum dtype d);
 /* Bytes of a matrix [N, K] of type d.  FP8: each row has a scale of f32, and both sides are padded
  * to multiples of 16, which tensor cores want. */
@@ -225,14 +225,15 @@ struct backend_ops {
                             struct kv_shape shape); /* of one page, all layers, this rank */
     /* qkv [T, (H + 2G) E] act, of the batch's rows: per-head RMSNorm of q and k where q_norm,
      * k_norm ([E], else NULL; eps, w_offset), then rotary embedding (rotate-half: pairs j, j + E/2)
-     * by rope [max_position, E/2, 2] (cos, sin), q in place; k and v go to their pages.  Rows of
-     * the batch at positions < prefix_len go to prefix pages, others to own pages. */
+     * by rope [max_position, E/2, 2] (cos, sin), q in place; k and v go to their pages, rounded to
+     * dtype_beside(b->dtype).  Rows of the batch at positions < prefix_len go to prefix pages,
+     * others to own pages. */
     void (*rope_kv_write)(struct backend *b, void *qkv, struct kv_pool *kv,
                           const struct attention_params *p, const float *rope, const float *q_norm,
                           const float *k_norm, float eps, float w_offset);
     /* out [T, H, E] act = softmax(q k^T) v, causal, over the pages of each row's segment: prefix
      * tiles from position 0, then own tiles from prefix_len, in that order, chunks of pages,
-     * running maximum and sum in f32. */
+     * running maximum and sum in f32.  q is rounded as K was. */
     void (*attention)(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
                       const struct attention_params *p);
     void (*kv_copy)(struct backend *b, struct kv_pool *kv, int32_t dst,

@@ -302,7 +302,7 @@ int64_t model_weight_bytes(const struct model *m)
 int64_t model_kv_bytes(const struct model *m)
 {
     if (!m->backend) return 0;
-    size_t element = dtype_bytes(m->backend->activation);
+    size_t element = dtype_bytes(dtype_beside(m->backend->dtype));
     return (int64_t)cost_kv_token_bytes(&m->arch, &m->shard, element) * m->shard.P;
 }
 

@@ -7,9 +7,7 @@
  * s), p = exp(s - m'), l = l exp(m - m') + sum p, o = o exp(m - m') + p v with p v summed page by
  * page.  Which chunks a row sees, and where they begin, depends on its position alone; keys that it
  * must not see have p = 0 and their values are never multiplied. */
-#include "backend/cpu/cpu.h"
-
-#include "base/fmath.h"
+#include "backend/cpu/page.h"
 
 #include <math.h>
 #include <omp.h>
@@ -37,7 +35,7 @@ struct job {
     const struct batch *batch;
     const struct attention_params *p;
     const int32_t *segment_of;
-    tile_fn *tile;
+    struct page_products products;
     int64_t sub_rows; /* rows that pass a chunk together */
     int64_t heads;    /* query heads of one kv head */
     int64_t padded;
@@ -46,30 +44,40 @@ struct job {
 
 /* A thread's memory for one block of rows, carved from one piece. */
 struct room {
-    float *q;     /* [rows, E] */
+    char *q;      /* [rows, E] of the products' type */
     float *o;     /* [rows, padded] */
     float *score; /* [SUB_ROWS, CHUNK] */
+    float *page;  /* the products' own */
     struct row *row;
+    int64_t head;      /* of keys and values */
+    const void *after; /* what is read when the part under way is through */
 };
 
 static size_t room_floats(const struct job *j)
 {
     size_t rows = (size_t)j->block_rows, row_floats = sizeof(struct row) / sizeof(float);
-    size_t n = rows * (size_t)(j->p->E + j->padded) + SUB_ROWS * CHUNK + rows * row_floats;
+    size_t n = rows * (size_t)(j->p->E + j->padded) + SUB_ROWS * CHUNK + rows * row_floats +
+               (size_t)page_room(&j->products);
     return (n + 15) / 16 * 16;
 }
 
-static struct room room_at(const struct job *j, float *memory)
+static struct room room_at(const struct job *j, int64_t head, float *memory)
 {
-    struct room m;
+    struct room m = {.head = head};
     m.score = memory;
-    m.row = (struct row *)(void *)(memory + SUB_ROWS * CHUNK);
-    m.o = (float *)(void *)(m.row + j->block_rows);
-    m.q = m.o + j->block_rows * j->padded;
+    m.page = memory + SUB_ROWS * CHUNK;
+    m.o = m.page + page_room(&j->products);
+    m.row = (struct row *)(void *)(m.o + j->block_rows * j->padded);
+    m.q = (char *)(m.row + j->block_rows);
     return m;
 }
 
-CPU_CLONES static void cap_scores(float *s, int64_t n, float scale, float cap)
+static char *query_row(const struct job *j, const struct room *m, int64_t r)
+{
+    return m->q + (size_t)(r * j->p->E) * dtype_bytes(j->products.query_type);
+}
+
+FM_INLINE void cap_scores(float *s, int64_t n, float scale, float cap)
 {
     if (cap > 0.0f) {
 #pragma omp simd
@@ -81,7 +89,7 @@ CPU_CLONES static void cap_scores(float *s, int64_t n, float scale, float cap)
 }
 
 /* The largest of s [n], n a multiple of 16. */
-CPU_CLONES static float largest(const float *s, int64_t n, float at_least)
+FM_INLINE float largest(const float *s, int64_t n, float at_least)
 {
     float lane[PAGE_TOKENS];
     for (int j = 0; j < PAGE_TOKENS; j++) lane[j] = at_least;
@@ -89,12 +97,14 @@ CPU_CLONES static float largest(const float *s, int64_t n, float at_least)
 #pragma omp simd
         for (int j = 0; j < PAGE_TOKENS; j++) lane[j] = s[i + j] > lane[j] ? s[i + j] : lane[j];
     }
-    for (int j = 1; j < PAGE_TOKENS; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    for (int half = PAGE_TOKENS / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
     return lane[0];
 }
 
 /* s = exp(s - m); returns the sum, in 16 lanes by place in the chunk. */
-CPU_CLONES static float exponentials(float *s, int64_t n, float m)
+FM_INLINE float exponentials(float *s, int64_t n, float m)
 {
     float lane[PAGE_TOKENS] = {0};
     for (int64_t i = 0; i < n; i += PAGE_TOKENS) {
@@ -116,8 +126,8 @@ CPU_CLONES static void scale_values(float *o, int64_t n, float by)
 }
 
 /* Scores of one row to weights; keys [begin, end) of the chunk are seen. */
-static void softmax_step(const struct job *j, struct row *row, float *o, float *s, int64_t begin,
-                         int64_t end)
+CPU_CLONES static void softmax_step(const struct job *j, struct row *row, float *o, float *s,
+                                    int64_t begin, int64_t end)
 {
     int64_t first = begin / PAGE_TOKENS * PAGE_TOKENS, last = pages_of(end) * PAGE_TOKENS;
     cap_scores(s + first, last - first, j->p->scale, j->p->softcap);
@@ -127,60 +137,51 @@ static void softmax_step(const struct job *j, struct row *row, float *o, float *
     float keep = fm_exp(row->m - m);
     row->l = fmaf(row->l, keep, exponentials(s + first, last - first, m));
     row->m = m;
-    scale_values(o, j->padded, keep);
+    if (keep == 1.0f) return;
+#pragma omp simd
+    for (int64_t i = 0; i < j->padded; i++) o[i] *= keep;
 }
 
-static const float *keys_of(const struct job *j, int32_t page, int64_t kv_head_index)
+static const void *keys_of(const struct job *j, const struct room *m, int32_t page)
 {
-    return kv_head(j->kv, page, j->p->layer, kv_head_index);
+    return kv_keys(j->kv, page, j->p->layer, m->head);
 }
 
-static const float *values_of(const struct job *j, int32_t page, int64_t kv_head_index)
+static const void *values_of(const struct job *j, const struct room *m, int32_t page)
 {
-    return keys_of(j, page, kv_head_index) + PAGE_TOKENS * j->p->E;
+    return kv_values(j->kv, page, j->p->layer, m->head);
 }
 
 /* o [rows, padded] += p [rows, keys] v for keys [begin, end) of the chunk. */
-static void add_values(const struct job *j, float *o, const float *p, int64_t rows,
-                       const int32_t *pages, int64_t kv_head_index, int64_t begin, int64_t end)
+static void add_values(const struct job *j, const struct room *m, float *o, const float *p,
+                       int64_t rows, const int32_t *pages, int64_t begin, int64_t end)
 {
     if (begin >= end) return; /* not even zeros are added: -0 would change */
     for (int64_t page = begin / PAGE_TOKENS; page * PAGE_TOKENS < end; page++) {
-        int64_t first = page * PAGE_TOKENS,
-                last = first + PAGE_TOKENS < end ? first + PAGE_TOKENS : end;
-        const float *next = values_of(j, pages[last < end ? page + 1 : page], kv_head_index);
-        if (first < begin) first = begin;
-        const float *v =
-            values_of(j, pages[page], kv_head_index) + (first - page * PAGE_TOKENS) * j->padded;
-        for (int64_t c = 0, panels; c < j->padded; c += panels * TILE_COLS) {
-            panels = c + 2 * TILE_COLS <= j->padded ? 2 : 1;
-            j->tile(o + c, j->padded, p + first, CHUNK, v + c, j->padded, TILE_COLS, panels, rows,
-                    last - first, true, next + c);
-        }
+        int64_t at = page * PAGE_TOKENS, first = begin > at ? begin : at,
+                past = at + PAGE_TOKENS < end ? at + PAGE_TOKENS : end;
+        page_values(&j->products, o, p + at, CHUNK, rows, values_of(j, m, pages[page]), first - at,
+                    past - at, m->page, past < end ? values_of(j, m, pages[page + 1]) : m->after);
     }
 }
 
-/* Scores of `rows` rows against pages [page, past) of the chunk, two at a time; next: what is read
- * after them. */
-static void score_pages(const struct job *j, float *score, const float *q, int64_t rows,
-                        const int32_t *pages, int64_t kv_head_index, int64_t page, int64_t past,
-                        const float *next)
+/* Scores of `rows` rows against pages [page, past) of the chunk, two at a time. */
+static void score_pages(const struct job *j, const struct room *m, const char *q, int64_t rows,
+                        const int32_t *pages, int64_t page, int64_t past)
 {
+    const void *values = values_of(j, m, pages[page]);
     for (int64_t n; page < past; page += n) {
         n = page + 1 < past ? 2 : 1;
-        const float *k = keys_of(j, pages[page], kv_head_index);
-        int64_t other = n == 2 ? keys_of(j, pages[page + 1], kv_head_index) - k : 0;
-        const float *ahead = page + n < past ? keys_of(j, pages[page + n], kv_head_index) : next;
-        j->tile(score + page * PAGE_TOKENS, CHUNK, q, j->p->E, k, PAGE_TOKENS, other, n, rows,
-                j->p->E, false, ahead);
+        page_scores(&j->products, m->score + page * PAGE_TOKENS, CHUNK, q, rows,
+                    keys_of(j, m, pages[page]), n == 2 ? keys_of(j, m, pages[page + 1]) : NULL,
+                    m->page, page + n < past ? keys_of(j, m, pages[page + n]) : values);
     }
 }
 
-/* The same for rows that may see different keys: what all see is taken together, in whole pages
+/* add_values for rows that may see different keys: what all see is taken together, in whole pages
  * where they differ. */
-static void add_values_each(const struct job *j, float *o, const float *p, int64_t rows,
-                            const int32_t *pages, int64_t kv_head_index, const int64_t *begin,
-                            const int64_t *end)
+static void add_values_each(const struct job *j, const struct room *m, float *o, int64_t rows,
+                            const int32_t *pages, const int64_t *begin, const int64_t *end)
 {
     int64_t low = begin[0], high = end[0], least = begin[0], most = end[0];
     for (int64_t i = 1; i < rows; i++) {
@@ -192,13 +193,14 @@ static void add_values_each(const struct job *j, float *o, const float *p, int64
     if (low > least) low = pages_of(low) * PAGE_TOKENS;
     if (high < most) high = high / PAGE_TOKENS * PAGE_TOKENS;
     bool shares = low < high;
+    const float *p = m->score;
     for (int64_t i = 0; i < rows; i++)
-        add_values(j, o + i * j->padded, p + i * CHUNK, 1, pages, kv_head_index, begin[i],
+        add_values(j, m, o + i * j->padded, p + i * CHUNK, 1, pages, begin[i],
                    shares ? low : end[i]);
     if (!shares) return;
-    add_values(j, o, p, rows, pages, kv_head_index, low, high);
+    add_values(j, m, o, p, rows, pages, low, high);
     for (int64_t i = 0; i < rows; i++)
-        add_values(j, o + i * j->padded, p + i * CHUNK, 1, pages, kv_head_index, high, end[i]);
+        add_values(j, m, o + i * j->padded, p + i * CHUNK, 1, pages, high, end[i]);
 }
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high)
@@ -209,7 +211,7 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high)
 /* At most SUB_ROWS rows from `r` pass one chunk: its keys stand at positions [at, at + n) on pages.
  */
 static void chunk_step(const struct job *j, const struct room *m, int64_t r, int64_t rows,
-                       const int32_t *pages, int64_t kv_head_index, int64_t at, int64_t n)
+                       const int32_t *pages, int64_t at, int64_t n)
 {
     int64_t begin[SUB_ROWS], end[SUB_ROWS], least = n, most = 0;
     for (int64_t i = 0; i < rows; i++) {
@@ -220,32 +222,30 @@ static void chunk_step(const struct job *j, const struct room *m, int64_t r, int
         if (end[i] > most) most = end[i];
     }
     if (least >= most) return;
-    int64_t first = least / PAGE_TOKENS;
     float *o = m->o + r * j->padded;
-    score_pages(j, m->score, m->q + r * j->p->E, rows, pages, kv_head_index, first, pages_of(most),
-                values_of(j, pages[first], kv_head_index));
+    score_pages(j, m, query_row(j, m, r), rows, pages, least / PAGE_TOKENS, pages_of(most));
     for (int64_t i = 0; i < rows; i++)
         if (begin[i] < end[i])
             softmax_step(j, &m->row[r + i], o + i * j->padded, m->score + i * CHUNK, begin[i],
                          end[i]);
-    add_values_each(j, o, m->score, rows, pages, kv_head_index, begin, end);
+    add_values_each(j, m, o, rows, pages, begin, end);
 }
 
-/* Rows [r, r + rows) pass the keys at positions [at, end) of one part, which begins at `at`. */
-static void part_pass(const struct job *j, const struct room *m, int64_t r, int64_t rows,
-                      const int32_t *pages, int64_t kv_head_index, int64_t at, int64_t end)
+/* Rows [r, r + rows) pass the keys at positions [at, end) of one part, which begins at `at`; after:
+ * what is read then. */
+static void part_pass(const struct job *j, struct room *m, int64_t r, int64_t rows,
+                      const int32_t *pages, int64_t at, int64_t end, const void *after)
 {
-    for (int64_t chunk = 0; at + chunk * CHUNK < end; chunk++) {
-        int64_t first = at + chunk * CHUNK, n = end - first < CHUNK ? end - first : CHUNK;
+    for (; at < end; at += CHUNK, pages += CHUNK_PAGES) {
+        int64_t n = end - at < CHUNK ? end - at : CHUNK;
+        m->after = at + n < end ? keys_of(j, m, pages[CHUNK_PAGES]) : after;
         for (int64_t i = 0; i < rows; i += j->sub_rows)
-            chunk_step(j, m, r + i, rows - i < j->sub_rows ? rows - i : j->sub_rows,
-                       pages + chunk * CHUNK_PAGES, kv_head_index, first, n);
+            chunk_step(j, m, r + i, rows - i < j->sub_rows ? rows - i : j->sub_rows, pages, at, n);
     }
 }
 
 /* Copy the block's queries, heads of a token together, and start their sums. */
-static int64_t load_rows(const struct job *j, const struct room *m, struct block b,
-                         int64_t kv_head_index)
+static int64_t load_rows(const struct job *j, const struct room *m, struct block b)
 {
     int64_t E = j->p->E, stride = (j->p->H + 2 * j->p->G) * E, r = 0, most = 0;
     for (int64_t t = b.token; t < b.token + b.n_tokens; t++) {
@@ -253,8 +253,8 @@ static int64_t load_rows(const struct job *j, const struct room *m, struct block
         int64_t begin = window > 0 && position >= window ? position - window + 1 : 0;
         if (position + 1 > most) most = position + 1;
         for (int64_t h = 0; h < j->heads; h++, r++) {
-            memcpy(m->q + r * E, j->qkv + t * stride + (kv_head_index * j->heads + h) * E,
-                   (size_t)E * sizeof *m->q);
+            page_query(&j->products, query_row(j, m, r),
+                       j->qkv + t * stride + (m->head * j->heads + h) * E);
             m->row[r] = (struct row){.m = -INFINITY, .begin = begin, .end = position + 1};
         }
     }
@@ -262,32 +262,39 @@ static int64_t load_rows(const struct job *j, const struct room *m, struct block
     return most;
 }
 
-static void store_rows(const struct job *j, const struct room *m, struct block b,
-                       int64_t kv_head_index)
+static void store_rows(const struct job *j, const struct room *m, struct block b)
 {
     int64_t E = j->p->E;
     for (int64_t r = 0; r < b.n_tokens * j->heads; r++) {
-        int64_t t = b.token + r / j->heads, h = kv_head_index * j->heads + r % j->heads;
+        int64_t t = b.token + r / j->heads, h = m->head * j->heads + r % j->heads;
         scale_values(m->o + r * j->padded, E, 1.0f / m->row[r].l);
         memcpy(j->out + (t * j->p->H + h) * E, m->o + r * j->padded, (size_t)E * sizeof *j->out);
     }
 }
 
-static void attend_block(const struct job *j, struct block b, int64_t kv_head_index, float *memory)
+/* Where a segment's own keys begin; those of its prefix where it has none. */
+static const void *first_keys(const struct job *j, const struct room *m, const struct segment *s)
 {
-    struct room m = room_at(j, memory);
+    return keys_of(j, m, s->own_pages ? s->own_pages[0] : s->prefix_pages[0]);
+}
+
+static void attend_block(const struct job *j, struct block b, int64_t head, float *memory)
+{
+    struct room m = room_at(j, head, memory);
     const struct segment *segments = j->batch->segments;
-    const struct segment *shared = &segments[j->segment_of[b.token]];
-    int64_t most = load_rows(j, &m, b, kv_head_index);
-    part_pass(j, &m, 0, b.n_tokens * j->heads, shared->prefix_pages, kv_head_index, 0,
-              most < shared->prefix_len ? most : shared->prefix_len);
-    for (int64_t t = b.token, end; t < b.token + b.n_tokens; t = end) {
-        const struct segment *s = &segments[j->segment_of[t]];
-        end = clamp(s->row + s->n_rows, t, b.token + b.n_tokens);
+    const struct segment *s = &segments[j->segment_of[b.token]];
+    int64_t most = load_rows(j, &m, b), past = b.token + b.n_tokens;
+    part_pass(j, &m, 0, b.n_tokens * j->heads, s->prefix_pages, 0,
+              most < s->prefix_len ? most : s->prefix_len, first_keys(j, &m, s));
+    for (int64_t t = b.token, end; t < past; t = end) {
+        s = &segments[j->segment_of[t]];
+        end = clamp(s->row + s->n_rows, t, past);
+        const struct segment *next = end < past ? &segments[j->segment_of[end]] : s;
         part_pass(j, &m, (t - b.token) * j->heads, (end - t) * j->heads, s->own_pages,
-                  kv_head_index, s->prefix_len, s->own_pages ? j->batch->position[end - 1] + 1 : 0);
+                  s->prefix_len, s->own_pages ? j->batch->position[end - 1] + 1 : 0,
+                  first_keys(j, &m, next));
     }
-    store_rows(j, &m, b, kv_head_index);
+    store_rows(j, &m, b);
 }
 
 static bool same_prefix(const struct segment *a, const struct segment *b)
@@ -325,10 +332,10 @@ void cpu_attention(struct backend *b, void *out, const void *qkv, const struct k
                     .kv = kv,
                     .batch = batch,
                     .p = p,
-                    .tile = cpu->tiles.f32,
+                    .products = page_products_of(&cpu->tiles, kv),
                     .sub_rows = cpu->tiles.rows,
                     .heads = p->H / p->G,
-                    .padded = kv_padded(p->E),
+                    .padded = kv->padded,
                     .segment_of = batch_segments(cpu, batch)};
     /* few rows: smaller blocks, so that every thread has work */
     int64_t share = batch->T * p->G / (2 * cpu->threads);

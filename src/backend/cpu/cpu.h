@@ -92,6 +92,10 @@ FM_INLINE uint16_t bf16_round(float x)
     uint32_t u = fm_bits(x), near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
     return (uint16_t)(x != x ? u >> 16 | 0x40u : near);
 }
+FM_INLINE float bf16_widen(uint16_t x)
+{
+    return fm_from_bits((uint32_t)x << 16);
+}
 
 /* ---- gemm.c ---- */
 void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
@@ -124,22 +128,22 @@ void cpu_gather_rows(struct backend *b, void *out, const void *x, const int32_t 
                      size_t row_bytes);
 
 /* ---- kv.c ---- */
-/* A page: [L][G] of { K transposed [E][16]; V [16][E rounded up to 16] }, f32. */
+/* A page: [L][G] of { K, transposed: [E][16], of bf16 in pairs [E / 2][16][2]; V [16][padded] }. */
 struct kv_pool {
     struct kv_shape shape;
     int64_t n_pages;
-    float *data; /* owned */
+    enum dtype type;    /* F32 or BF16: dtype_beside the weights' type */
+    int64_t padded;     /* E rounded up to 16 */
+    size_t value_bytes; /* where V follows K */
+    size_t head_bytes;  /* of both */
+    char *data;         /* owned */
 };
-static inline int64_t kv_padded(int64_t E)
+/* K of one page, layer and head; V follows after value_bytes. */
+void *kv_keys(const struct kv_pool *kv, int32_t page, int64_t layer, int64_t head);
+static inline void *kv_values(const struct kv_pool *kv, int32_t page, int64_t layer, int64_t head)
 {
-    return (E + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    return (char *)kv_keys(kv, page, layer, head) + kv->value_bytes;
 }
-static inline int64_t kv_head_floats(int64_t E)
-{
-    return PAGE_TOKENS * (E + kv_padded(E));
-}
-/* K of one page, layer and head; V follows after E * 16. */
-float *kv_head(const struct kv_pool *kv, int32_t page, int64_t layer, int64_t head);
 struct kv_pool *cpu_kv_create(struct backend *b, struct kv_shape shape, int64_t n_pages,
                               struct err *e);
 void cpu_kv_destroy(struct backend *b, struct kv_pool *kv);

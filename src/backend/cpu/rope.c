@@ -1,6 +1,8 @@
 /* Per-head norms, rotary embedding, and the way of k and v into their pages. */
 #include "backend/cpu/cpu.h"
 
+#include <string.h>
+
 const int32_t *batch_segments(struct cpu *cpu, const struct batch *batch)
 {
     int32_t *segment_of = scratch_need(&cpu->rows, (size_t)batch->T * sizeof *segment_of);
@@ -27,12 +29,47 @@ CPU_CLONES static void rotate(float *x, const float *cos_sin, int64_t E)
     }
 }
 
+#define SPAN 64 /* numbers that are rounded together; even */
+
+CPU_CLONES static void round_span(uint16_t *out, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
+}
+
+/* A key is a column of its page's matrix, a value a row. */
+static void store_f32(float *page_k, float *page_v, int64_t padded, int64_t slot, const float *k,
+                      const float *v, int64_t E)
+{
+    for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + slot] = k[j];
+    memcpy(page_v + slot * padded, v, (size_t)E * sizeof *v);
+}
+
+static void store_bf16(uint16_t *page_k, uint16_t *page_v, int64_t padded, int64_t slot,
+                       const float *k, const float *v, int64_t E)
+{
+    for (int64_t j = 0; j < E; j += SPAN) {
+        uint16_t narrow[SPAN];
+        int64_t n = E - j < SPAN ? E - j : SPAN;
+        round_span(narrow, k + j, n);
+        for (int64_t i = 0; i < n; i += 2)
+            memcpy(page_k + (j + i) * PAGE_TOKENS + slot * 2, narrow + i, 2 * sizeof *narrow);
+    }
+    round_span(page_v + slot * padded, v, E);
+}
+
+/* The lines that a key is stored to. */
+static void fetch_column(const char *keys, int64_t slot, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(keys + at + slot * 4, 1);
+}
+
 /* q and k of one token are done in place; only q is read again from there. */
 static void write_token(float *row, struct kv_pool *kv, const struct segment *g, int64_t position,
                         const struct attention_params *p, const float *rope, const float *q_norm,
                         const float *k_norm, float eps, float w_offset)
 {
-    int64_t E = p->E, padded = kv_padded(E);
+    int64_t E = p->E;
     bool in_prefix = position < g->prefix_len;
     int64_t place = in_prefix ? position : position - g->prefix_len, slot = place % PAGE_TOKENS;
     int32_t page = (in_prefix ? g->prefix_pages : g->own_pages)[place / PAGE_TOKENS];
@@ -43,15 +80,15 @@ static void write_token(float *row, struct kv_pool *kv, const struct segment *g,
         rotate(x, rope + position * E, E);
     }
     for (int64_t g_head = 0; g_head < p->G; g_head++) {
-        if (g_head + 1 <
-            p->G) { /* a key is a column of its page: each number in a line of its own */
-            const float *next = kv_head(kv, page, p->layer, g_head + 1) + slot;
-            for (int64_t j = 0; j < E; j++) __builtin_prefetch(next + j * PAGE_TOKENS, 1);
-        }
+        if (g_head + 1 < p->G)
+            fetch_column(kv_keys(kv, page, p->layer, g_head + 1), slot, kv->value_bytes);
         const float *k = row + (p->H + g_head) * E, *v = k + p->G * E;
-        float *page_k = kv_head(kv, page, p->layer, g_head), *page_v = page_k + PAGE_TOKENS * E;
-        for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + slot] = k[j];
-        for (int64_t j = 0; j < E; j++) page_v[slot * padded + j] = v[j];
+        void *page_k = kv_keys(kv, page, p->layer, g_head),
+             *page_v = kv_values(kv, page, p->layer, g_head);
+        if (kv->type == DTYPE_ID_F32)
+            store_f32(page_k, page_v, kv->padded, slot, k, v, E);
+        else
+            store_bf16(page_k, page_v, kv->padded, slot, k, v, E);
     }
 }
 
