@@ -19,9 +19,9 @@ char *mem_strndup(const char *s, size_t n);
 /* printf into a fresh string.  Caller frees. */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* 64-byte aligned, zeroed; NULL when it cannot be had.  free() releases it.  On huge pages where the
- * system has them: weights and KV are read all over at each step, and finding 4 KiB pages costs as
- * much as reading them. */
+/* 64-byte aligned, zeroed; NULL when it cannot be had.  free() releases it.  On huge pages where
+ * the system has them: weights and KV are read all over at each step, and finding 4 KiB pages costs
+ * as much as reading them. */
 void *mem_try_aligned(size_t bytes);
 
 /* Narrowing with a check: the one way from a wide to a narrow integer. */
