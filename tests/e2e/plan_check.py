@@ -23,8 +23,9 @@ def demo(plan):
         memory = point["memory"]
         parts = ["generator_weights", "reward_weights", "workspace", "generator_kv", "reward_kv"]
         assert memory["taken_bytes"] == sum(memory[part + "_bytes"] for part in parts)
-        # 187 pages of 16 tokens: 3 layers, 4 heads of 16, keys and values, f32
-        assert memory["generator_kv_bytes"] == 187 * 16 * 3 * 4 * 16 * 2 * 4
+        # 187 pages of 16 tokens: 3 layers, 4 heads of 16, keys and values of the dtype
+        number = {"f32": 4, "bf16": 2}[plan["hardware"]["dtype"]]
+        assert memory["generator_kv_bytes"] == 187 * 16 * 3 * 4 * 16 * 2 * number
     # Without --like every candidate reaches the limit.
     assert best_of_n["prompt"]["tokens_generated"] == 120 * 384
     # 120 candidates to 17 tokens; 60 to 49, when their pages are 3 x 60; 30 to 97; 15 to 193; 7 to 384
