@@ -1,7 +1,7 @@
 /* The inner product for processors with AVX-512: up to 8 rows times one or two panels of 16
  * columns, the sums in registers.  In f32 the same chains of fused multiply-adds as in tile.c, so
- * the same bits, also where b is widened on the way.  In bf16 a chain takes two numbers of k at a time: the processor's own rule, which
- * looks at one row and one column. */
+ * the same bits, also where b is widened on the way.  In bf16 a chain takes two numbers of k at a
+ * time: the processor's own rule, which looks at one row and one column. */
 #include "backend/cpu/tile.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -141,10 +141,11 @@ __attribute__((target("avx512f"))) static void some_f32(int64_t rows, int64_t pa
         BY_ROWS(rows_f32, 1, c, ldc, a, lda, b, ldb, panel, k, add, next)
 }
 
-__attribute__((target("avx512f"))) static void
-some_widening(int64_t rows, int64_t panels, float *c, int64_t ldc, const float *a, int64_t lda,
-              const uint16_t *b, int64_t ldb, int64_t panel, int64_t k, bool add,
-              const uint16_t *next)
+__attribute__((target("avx512f"))) static void some_widening(int64_t rows, int64_t panels, float *c,
+                                                             int64_t ldc, const float *a,
+                                                             int64_t lda, const uint16_t *b,
+                                                             int64_t ldb, int64_t panel, int64_t k,
+                                                             bool add, const uint16_t *next)
 {
     if (panels == 2)
         BY_ROWS(rows_widening, 2, c, ldc, a, lda, b, ldb, panel, k, add, next)
