@@ -1,4 +1,5 @@
 /* The verbs: parse, call one function each. */
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cluster/slurm.h"
@@ -10,6 +11,7 @@
 #include "run/plan/plan.h"
 #include "version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,19 +239,28 @@ static void set_wait_policy(char **argv)
     free(self);
 }
 
+/* What is on stdout must have arrived somewhere. */
+static int check_output(int status)
+{
+    if (status != EXIT_DONE || (fflush(stdout) == 0 && !ferror(stdout))) return status;
+    log0(LOG_ERROR, "cannot write the output: %s", strerror(errno));
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     set_wait_policy(argv);
+    json_setup();
     struct options o;
     struct err e = {0};
     if (options_parse(&o, argc, argv, &e) < 0) return refuse(argc, argv, e.text);
     if (o.version) {
         print_version();
-        return EXIT_DONE;
+        return check_output(EXIT_DONE);
     }
     if (o.help || !o.verb) {
         fputs(help_text, o.help ? stdout : stderr);
-        return o.help ? EXIT_DONE : EXIT_BAD_INPUT;
+        return check_output(o.help ? EXIT_DONE : EXIT_BAD_INPUT);
     }
     const struct verb *verb = find_verb(o.verb);
     if (!verb) {
@@ -260,7 +271,7 @@ int main(int argc, char **argv)
     bool is_serial = verb->is_serial && !o.run;
     struct comm *world = is_serial && !is_launched() ? NULL : comm_start(&argc, &argv);
     char *command = command_line(argc, argv);
-    int status = verb->call(&o, command, world, &e);
+    int status = check_output(verb->call(&o, command, world, &e));
     free(command);
     if (world) comm_stop(world);
     return status;

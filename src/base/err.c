@@ -39,6 +39,20 @@ int err_context(struct err *e, const char *fmt, ...)
     return -1;
 }
 
+_Noreturn void quit(const char *fmt, ...)
+{
+    char host[64] = "?", text[1024];
+    gethostname(host, sizeof host - 1);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "specrej: error: [rank %d/%s] %s\n", log_rank(), host, text);
+    fflush(stderr);
+    if (die_hook) die_hook();
+    _exit(1);
+}
+
 _Noreturn void die(const char *file, int line, const char *fmt, ...)
 {
     char host[64] = "?", text[1024];

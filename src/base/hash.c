@@ -1,6 +1,6 @@
 #include "base/hash.h"
 
-#include "base/err.h"
+#include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,8 @@
 struct hash *hash_create(void)
 {
     XXH3_state_t *s = XXH3_createState();
-    ENSURE(s && XXH3_128bits_reset(s) == XXH_OK);
+    if (!s) mem_exhausted("a hash");
+    ENSURE(XXH3_128bits_reset(s) == XXH_OK);
     return (struct hash *)s;
 }
 

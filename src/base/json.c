@@ -1,19 +1,50 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+static void *take(size_t bytes)
+{
+    return mem_realloc(NULL, bytes, 1);
+}
+
+void json_setup(void)
+{
+    json_set_alloc_funcs(take, free);
+}
+
+struct source {
+    int fd;
+    int failed; /* an errno */
+};
+
+/* jansson takes an error for the end of the text: it is remembered here. */
+static size_t read_piece(void *to, size_t bytes, void *from)
+{
+    struct source *s = from;
+    int64_t n = file_read_start(s->fd, to, bytes);
+    if (n < 0) s->failed = errno;
+    return n < 0 ? 0 : (size_t)n;
+}
 
 json_t *json_open(const char *path, struct err *e)
 {
     json_error_t je;
-    int fd = file_open(path, NULL, e);
-    if (fd < 0) return NULL;
-    json_t *root = json_loadfd(fd, 0, &je);
-    close(fd);
-    if (root) return root;
-    if (je.line > 0)
+    struct source s = {.fd = file_open(path, NULL, e)};
+    if (s.fd < 0) return NULL;
+    json_t *root = json_load_callback(read_piece, &s, 0, &je);
+    close(s.fd);
+    if (root && !s.failed) return root;
+    json_decref(root);
+    if (s.failed)
+        err_set(e, "%s: %s", path, strerror(s.failed));
+    else if (je.line > 0)
         err_set(e, "%s:%d:%d: not valid JSON: %s", path, je.line, je.column, je.text);
     else
         err_set(e, "%s: %s", path, je.text);

@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* jansson takes its memory as mem_* do (mem.h), so that nothing made with it lacks a part for want
+ * of memory.  Before any other use of it. */
+void json_setup(void);
+
 /* Load a whole file.  Returns NULL with *e set ("FILE:LINE: ...").  Caller json_decref()s. */
 json_t *json_open(const char *path, struct err *e);
 

@@ -1,6 +1,5 @@
 #include "base/mem.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,17 +7,22 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
+_Noreturn void mem_exhausted(const char *what)
+{
+    quit("out of memory: %s", what);
+}
+
 void *mem_calloc(size_t n, size_t size)
 {
     void *p = calloc(n ? n : 1, size ? size : 1);
-    if (!p) DIE("out of memory: %zu x %zu bytes", n, size);
+    if (!p) quit("out of memory: %zu x %zu bytes", n, size);
     return p;
 }
 
 void *mem_realloc(void *p, size_t n, size_t size)
 {
     void *q = reallocarray(p, n ? n : 1, size ? size : 1);
-    if (!q) DIE("out of memory: %zu x %zu bytes", n, size);
+    if (!q) quit("out of memory: %zu x %zu bytes", n, size);
     return q;
 }
 
@@ -38,9 +42,15 @@ char *mem_printf(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    char *s = NULL;
-    if (vasprintf(&s, fmt, ap) < 0) DIE("out of memory in mem_printf");
+    char *s = mem_vprintf(fmt, ap);
     va_end(ap);
+    return s;
+}
+
+char *mem_vprintf(const char *fmt, va_list ap)
+{
+    char *s = NULL;
+    if (vasprintf(&s, fmt, ap) < 0) mem_exhausted("a text");
     return s;
 }
 

@@ -1,15 +1,16 @@
 /* Memory with checked sizes.
  *
- * mem_* die when memory runs out: they are for small things whose failure nobody can act on.  Big
+ * mem_* quit() when memory runs out: they are for small things whose failure nobody can act on. Big
  * memory (weights, pages, arenas) uses mem_try_aligned and reports a message with the sum. */
 #pragma once
 
 #include "base/err.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* n * size bytes, zeroed; dies on overflow or exhaustion.  n == 0 gives a valid pointer.  Caller
+/* n * size bytes, zeroed; quits on overflow or exhaustion.  n == 0 gives a valid pointer.  Caller
  * frees. */
 void *mem_calloc(size_t n, size_t size);
 /* Grow or shrink; new bytes are not initialised. */
@@ -18,6 +19,9 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 /* printf into a fresh string.  Caller frees. */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+/* The same end for what a library could not make for want of memory: "out of memory: WHAT". */
+_Noreturn void mem_exhausted(const char *what);
 
 /* 64-byte aligned, zeroed; NULL when it cannot be had.  free() releases it.  On huge pages where
  * the system has them: weights and KV are read all over at each step, and finding 4 KiB pages costs

@@ -20,7 +20,8 @@ extern char **environ;
 
 /* One of its two streams. */
 struct stream {
-    int fd; /* our end; -1: at its end */
+    int fd;     /* our end; -1: at its end */
+    int failed; /* an errno */
     struct {
         char *items;
         size_t n, cap;
@@ -58,10 +59,11 @@ static int start(const char *const *argv, const char *const *environment, int ou
     posix_spawnattr_t attributes;
     sigset_t none;
     sigemptyset(&none);
-    ENSURE(posix_spawn_file_actions_init(&actions) == 0 && posix_spawnattr_init(&attributes) == 0);
-    ENSURE(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0) == 0 &&
-           posix_spawn_file_actions_adddup2(&actions, out, 1) == 0 &&
-           posix_spawn_file_actions_adddup2(&actions, errors, 2) == 0);
+    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attributes) != 0 ||
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, out, 1) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, errors, 2) != 0)
+        mem_exhausted("the start of a program");
     ENSURE(posix_spawnattr_setsigmask(&attributes, &none) == 0 &&
            posix_spawnattr_setpgroup(&attributes, 0) == 0 &&
            posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP) ==
@@ -81,6 +83,7 @@ static void take(struct stream *s)
     ssize_t n = read(s->fd, s->text.items + s->text.n, 65536);
     if (n > 0) s->text.n += (size_t)n;
     if (n > 0 || (n < 0 && errno == EINTR)) return;
+    if (n < 0) s->failed = errno;
     close(s->fd);
     s->fd = -1;
 }
@@ -97,6 +100,8 @@ static int collect(struct stream *s, const char *name, double limit_s, struct er
             return err_set(e, "cannot wait for %s: %s", name, strerror(errno));
         for (int i = 0; i < 2; i++)
             if (p[i].fd >= 0 && p[i].revents) take(&s[i]);
+        int failed = s[0].failed ? s[0].failed : s[1].failed;
+        if (failed) return err_set(e, "cannot read what %s prints: %s", name, strerror(failed));
         if (s[0].text.n + s[1].text.n > MAX_OUTPUT)
             return err_set(e, "%s printed more than %zu MiB", name, MAX_OUTPUT >> 20);
     }

@@ -53,7 +53,9 @@ struct comm *comm_start(int *argc, char ***argv)
     /* A rank that waits lets others have its core: Open MPI spins unless told so before it starts.
      */
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-    MPI_CHECK(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
+    /* Without MPI nothing of it may be called, its texts and MPI_Abort included. */
+    int rc = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    if (rc != MPI_SUCCESS) quit("MPI_Init_thread failed: error %d", rc);
     die_hook = abort_all;
     MPI_CHECK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     ENSURE(provided >= MPI_THREAD_FUNNELED);

@@ -72,6 +72,7 @@ static const char *hint(const struct reader *r, size_t line)
 static int fail_syntax(struct reader *r, struct err *e)
 {
     const yaml_parser_t *p = &r->parser;
+    if (p->error == YAML_MEMORY_ERROR) mem_exhausted("a YAML parser");
     size_t line = p->problem_mark.line;
     char message[256], from[48] = "";
     if (p->error == YAML_READER_ERROR) {
@@ -204,7 +205,7 @@ static int take_event(struct reader *r, const yaml_event_t *ev, int *n_documents
 static int read_events(struct reader *r, struct err *e)
 {
     int n_documents = 0, rc = 0;
-    ENSURE(yaml_parser_initialize(&r->parser));
+    if (!yaml_parser_initialize(&r->parser)) mem_exhausted("a YAML parser");
     yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->text, r->n_bytes);
     for (bool end = false; !end && rc == 0;) {
         yaml_event_t ev;

@@ -21,26 +21,32 @@ static int append(void *context, unsigned char *bytes, size_t n)
     return 1;
 }
 
-/* The emitter fails only on invalid UTF-8, which the readers have refused. */
+/* Making an event and emitting it fail for want of memory alone: invalid UTF-8 the readers have
+ * refused. */
+static void must(int made)
+{
+    if (!made) mem_exhausted("a YAML text");
+}
+
 static void emit(yaml_emitter_t *em, yaml_event_t *ev)
 {
-    ENSURE(yaml_emitter_emit(em, ev));
+    must(yaml_emitter_emit(em, ev));
 }
 
 static void emit_scalar(yaml_emitter_t *em, const char *s, bool quoted)
 {
     yaml_event_t ev;
     yaml_scalar_style_t style = quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE;
-    ENSURE(yaml_scalar_event_initialize(&ev, NULL, NULL, (const yaml_char_t *)s, (int)strlen(s), 1,
-                                        1, style));
+    must(yaml_scalar_event_initialize(&ev, NULL, NULL, (const yaml_char_t *)s, (int)strlen(s), 1, 1,
+                                      style));
     emit(em, &ev);
 }
 
 static void emit_mapping(yaml_emitter_t *em, bool start)
 {
     yaml_event_t ev;
-    ENSURE(start ? yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE)
-                 : yaml_mapping_end_event_initialize(&ev));
+    must(start ? yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE)
+               : yaml_mapping_end_event_initialize(&ev));
     emit(em, &ev);
 }
 
@@ -74,20 +80,20 @@ char *entries_to_yaml(const struct entries *es, bool nested)
     struct text out = {0};
     yaml_emitter_t em;
     yaml_event_t ev;
-    ENSURE(yaml_emitter_initialize(&em));
+    must(yaml_emitter_initialize(&em));
     yaml_emitter_set_output(&em, append, &out);
     yaml_emitter_set_unicode(&em, 1);
     yaml_emitter_set_width(&em, -1);
-    ENSURE(yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING));
+    must(yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING));
     emit(&em, &ev);
-    ENSURE(yaml_document_start_event_initialize(&ev, NULL, NULL, NULL, 1));
+    must(yaml_document_start_event_initialize(&ev, NULL, NULL, NULL, 1));
     emit(&em, &ev);
     emit_mapping(&em, true);
     emit_entries(&em, es, nested);
     emit_mapping(&em, false);
-    ENSURE(yaml_document_end_event_initialize(&ev, 1));
+    must(yaml_document_end_event_initialize(&ev, 1));
     emit(&em, &ev);
-    ENSURE(yaml_stream_end_event_initialize(&ev));
+    must(yaml_stream_end_event_initialize(&ev));
     emit(&em, &ev);
     yaml_emitter_delete(&em);
     return out.items;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_JOB_BYTES = 1 << 20 };
 
@@ -40,7 +41,11 @@ int file_read(const char *path, size_t max_bytes, char **text, size_t *n_bytes, 
     int fd = file_open(path, &size, e);
     TRY(fd);
     FILE *f = fdopen(fd, "rb");
-    ENSURE(f);
+    if (!f) {
+        err_set(e, "%s: %s", path, strerror(errno));
+        close(fd);
+        return -1;
+    }
     int rc = read_stream(f, path, size, max_bytes, text, n_bytes, e);
     fclose(f);
     return rc;

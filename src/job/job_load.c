@@ -86,6 +86,15 @@ int job_check_entry(const struct entry *en, struct err *e)
     return check_scalar(en, f, e);
 }
 
+/* libcyaml's memory: job_free() can release what it made. */
+static void *take(void *none, void *p, size_t bytes)
+{
+    (void)none;
+    if (bytes > 0) return mem_realloc(p, bytes, 1);
+    free(p);
+    return NULL;
+}
+
 /* Fill a fresh struct job_doc (caller frees, texts too).  Every entry has been checked. */
 static int load_doc(const struct entries *es, const char *file, struct job_doc **doc, struct err *e)
 {
@@ -97,16 +106,19 @@ static int load_doc(const struct entries *es, const char *file, struct job_doc *
     }
     char *yaml = entries_to_yaml(&flat, false);
     free(flat.items);
-    const cyaml_config_t config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+    const cyaml_config_t config = {.mem_fn = take, .log_level = CYAML_LOG_ERROR};
     cyaml_data_t *data = NULL;
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* libcyaml reads numbers with strtod */
-    ENSURE(c);
+    if (!c) mem_exhausted("a locale");
     locale_t before = uselocale(c);
     cyaml_err_t rc =
         cyaml_load_data((const uint8_t *)yaml, strlen(yaml), &config, &schema_root, &data, NULL);
     uselocale(before);
     freelocale(c);
     free(yaml);
+    /* The YAML is our own: there is one reason why libyaml cannot read it. */
+    if (rc == CYAML_ERR_LIBYAML_PARSER || rc == CYAML_ERR_LIBYAML_PARSER_INIT)
+        mem_exhausted("a YAML parser");
     if (rc != CYAML_OK) return err_set(e, "%s: %s", file, cyaml_strerror(rc));
     *doc = data;
     return 0;
@@ -248,8 +260,7 @@ int job_load(struct job *j, const struct entries *es, const char *file, const ch
     int rc = resolve(&c, doc);
     if (rc == 0) rc = job_check(&doc->job, es, file, e);
     if (rc == 0)
-        *j =
-            doc->job; /* cyaml_mem is realloc and free: job_free() can release what libcyaml made */
+        *j = doc->job;
     else
         job_free(&doc->job);
     free(doc->n);

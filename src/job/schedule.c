@@ -66,7 +66,7 @@ int text_to_f64(const char *text, double *out)
 {
     if (!is_number(text)) return -1;
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    ENSURE(c);
+    if (!c) mem_exhausted("a locale");
     *out = strtod_l(text, NULL, c);
     freelocale(c);
     return isfinite(*out) ? 0 : -1;
@@ -75,7 +75,7 @@ int text_to_f64(const char *text, double *out)
 void f64_to_text(double v, char out[32])
 {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    ENSURE(c);
+    if (!c) mem_exhausted("a locale");
     locale_t before = uselocale(c);
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(out, 32, "%.*g", precision, v);

@@ -6,6 +6,7 @@
 #include "report/figures/figure.h"
 #include "report/output.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -180,9 +181,9 @@ static int make(struct figures *all, const struct figure_kind *kind, const void 
     char *body = NULL, *path = mem_printf("%s/%s.gp", folder, kind->name);
     size_t n = 0;
     FILE *f = open_memstream(&body, &n);
-    ENSURE(f);
-    bool is_drawn = kind->write(state, s, f, &w);
-    ENSURE(fclose(f) == 0);
+    if (!f) mem_exhausted("a figure's script");
+    bool is_drawn = kind->write(state, s, f, &w), is_whole = !ferror(f);
+    if (fclose(f) != 0 || !is_whole) quit("a figure's script in memory: %s", strerror(errno));
     *x = (struct figure_result){.name = kind->name, .title = kind->title};
     int rc = 0;
     if (is_drawn) {

@@ -21,10 +21,9 @@ static void element(FILE *f, const char *open, const char *tag, const char *fmt,
 
 static void element(FILE *f, const char *open, const char *tag, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    ENSURE(vasprintf(&text, fmt, ap) >= 0);
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
     fprintf(f, "<%s>", open);
     html_text(f, text);

@@ -65,12 +65,10 @@ void print_field(FILE *out, const char *label, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    char *text = NULL;
-    int n = vasprintf(&text, fmt, ap);
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    ENSURE(n >= 0);
     fprintf(out, "  %-*s", LABEL - 2, label);
-    put_wrapped(out, LABEL, text, (size_t)n);
+    put_wrapped(out, LABEL, text, strlen(text));
     free(text);
 }
 

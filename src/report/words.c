@@ -18,8 +18,7 @@ static void say_list(const struct speaker *s, const char *label, const char *fmt
 
 static void say_list(const struct speaker *s, const char *label, const char *fmt, va_list ap)
 {
-    char *text = NULL;
-    ENSURE(vasprintf(&text, fmt, ap) >= 0);
+    char *text = mem_vprintf(fmt, ap);
     s->say(s->to, label, text);
     free(text);
 }

@@ -62,11 +62,11 @@ static int start_python(int fd, pid_t *pid)
     sigset_t all, none;
     sigfillset(&all);
     sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-    posix_spawnattr_init(&attr);
+    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attr) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO) != 0 ||
+        posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1) != 0)
+        mem_exhausted("the start of python3");
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);

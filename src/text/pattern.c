@@ -53,7 +53,7 @@ static pcre2_code *compile(const char *regex, bool is_literal, const char *where
         PCRE2_UTF |
         (is_literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    ENSURE(context);
+    if (!context) mem_exhausted("a pattern");
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     int code;
     size_t at;
@@ -94,7 +94,7 @@ void pattern_close(struct pattern *p)
 struct pattern_search *pattern_search_create(void)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    ENSURE(data);
+    if (!data) mem_exhausted("a pattern's match");
     return (struct pattern_search *)data;
 }
 

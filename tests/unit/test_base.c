@@ -1,6 +1,7 @@
 /* base: error text, checked memory, JSON reading, hashes, messages, clock. */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -143,6 +144,22 @@ static void dies_of_narrowing(void)
     die_hook = hook;
     volatile int64_t wide = (int64_t)INT32_MAX + 1;
     fprintf(stderr, "%d", to_i32(wide));
+}
+
+static void quits_without_hook(void)
+{
+    log_setup(2, LOG_INFO);
+    mem_exhausted("a hash");
+}
+
+/* Nobody's fault: an error message and status 1, not a core. */
+static void what_nobody_can_act_on_ends_the_job(void **state)
+{
+    (void)state;
+    char text[1000];
+    assert_int_equal(run_child(quits_without_hook, text, sizeof text), 1);
+    assert_non_null(strstr(text, "specrej: error: [rank 2/"));
+    assert_non_null(strstr(text, "out of memory: a hash"));
 }
 
 static void broken_promises_end_the_job(void **state)
@@ -329,6 +346,28 @@ static void json_files(void **state)
     refuses_file("", 0, "not valid JSON");
 }
 
+/* ---- file ---- */
+
+static void files_that_are_there(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    bool exists;
+    char name[300];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    assert_int_equal(file_exists("/dev/null", &exists, &e), 0);
+    assert_true(exists);
+    assert_int_equal(file_exists("/dev/null/x", &exists, &e), 0);
+    assert_false(exists);
+    assert_int_equal(file_exists_in("/tmp", "no such file", &exists, &e), 0);
+    assert_false(exists);
+    assert_int_equal(file_exists_in("/tmp", name, &exists, &e), -1);
+    assert_non_null(strstr(e.text, "File name too long"));
+    assert_int_equal(file_read_start(-1, name, 1), -1);
+    assert_int_equal(file_write_all(-1, name, 1), -1);
+}
+
 /* ---- hash, clock, span ---- */
 
 static void times_as_texts(void **state)
@@ -398,12 +437,14 @@ int main(void)
         cmocka_unit_test(err_text_has_no_control_characters),
         cmocka_unit_test(try_leaves_at_the_failure),
         cmocka_unit_test(broken_promises_end_the_job),
+        cmocka_unit_test(what_nobody_can_act_on_ends_the_job),
         cmocka_unit_test(messages_by_level_and_rank),
         cmocka_unit_test(memory),
         cmocka_unit_test(arrays_grow),
         cmocka_unit_test(json_values),
         cmocka_unit_test(json_refusals),
         cmocka_unit_test(json_files),
+        cmocka_unit_test(files_that_are_there),
         cmocka_unit_test(hashes),
         cmocka_unit_test(clocks_and_spans),
         cmocka_unit_test(times_as_texts),

@@ -15,7 +15,7 @@ void *scratch_need(struct scratch *s, size_t bytes)
     if (bytes > s->bytes) {
         free(s->p);
         s->p = mem_try_aligned(bytes);
-        if (!s->p) DIE("out of memory: %zu bytes of scratch", bytes);
+        if (!s->p) quit("out of memory: %zu bytes of scratch", bytes);
         s->bytes = bytes;
     }
     return s->p;
@@ -149,8 +149,11 @@ size_t cpu_free_bytes(struct backend *b)
 {
     uint64_t ranks = b->ranks_on_device > 0 ? (uint64_t)b->ranks_on_device : 1;
     uint64_t available = 0, cgroup = cgroup_all_room() / ranks, slurm = slurm_rank_room(ranks);
-    if (!read_number("/proc/meminfo", "MemAvailable:", &available)) return 0;
-    uint64_t room = available * 1024 / ranks;
+    if (read_number("/proc/meminfo", "MemAvailable:", &available))
+        available *= 1024;
+    else /* less: without the cache that can be dropped */
+        available = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t room = available / ranks;
     if (cgroup < room) room = cgroup;
     if (slurm < room) room = slurm;
     return (size_t)room;

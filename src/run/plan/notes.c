@@ -22,9 +22,8 @@ static void add(struct plan_notes *s, enum note_kind kind, char *text)
 void notes_add(struct plan_notes *s, enum note_kind kind, const char *fmt, ...)
 {
     va_list ap;
-    char *text = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0) DIE("out of memory for a note");
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
     add(s, kind, text);
 }
