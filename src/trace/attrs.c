@@ -85,16 +85,18 @@ void attrs_free(struct attrs *a)
 /* The type of a value in the file; a boolean is the enum that h5py makes of one. */
 static hid_t file_type(enum kind kind, size_t text_bytes)
 {
-    if (kind == KIND_NUMBER) return H5Tcopy(H5T_NATIVE_INT64);
+    if (kind == KIND_NUMBER) return H5_MUST(H5Tcopy(H5T_NATIVE_INT64));
     if (kind == KIND_BOOL) {
-        hid_t t = H5Tenum_create(H5T_NATIVE_INT8);
+        hid_t t = H5_MUST(H5Tenum_create(H5T_NATIVE_INT8));
         int8_t no = 0, yes = 1;
-        ENSURE(H5Tenum_insert(t, "FALSE", &no) >= 0 && H5Tenum_insert(t, "TRUE", &yes) >= 0);
+        H5_MUST(H5Tenum_insert(t, "FALSE", &no));
+        H5_MUST(H5Tenum_insert(t, "TRUE", &yes));
         return t;
     }
-    hid_t t = H5Tcopy(H5T_C_S1);
-    ENSURE(H5Tset_size(t, text_bytes ? text_bytes : 1) >= 0);
-    ENSURE(H5Tset_strpad(t, H5T_STR_NULLPAD) >= 0 && H5Tset_cset(t, H5T_CSET_UTF8) >= 0);
+    hid_t t = H5_MUST(H5Tcopy(H5T_C_S1));
+    H5_MUST(H5Tset_size(t, text_bytes ? text_bytes : 1));
+    H5_MUST(H5Tset_strpad(t, H5T_STR_NULLPAD));
+    H5_MUST(H5Tset_cset(t, H5T_CSET_UTF8));
     return t;
 }
 
@@ -107,7 +109,7 @@ static int write_one(hid_t file, enum attr i, const char *value, const char *pat
                         : kind == KIND_NUMBER ? (const void *)&number
                                               : &yes;
     hid_t type = file_type(kind, strlen(value));
-    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t space = H5_MUST(H5Screate(H5S_SCALAR));
     hid_t attr = H5Acreate2(file, table[i].name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     int rc = 0;
     if (attr < 0 || H5Awrite(attr, type, bytes) < 0)
@@ -140,9 +142,13 @@ static char *read_text(hid_t attr)
     return NULL;
 }
 
-static char *read_one(hid_t file, enum attr i)
+/* NULL: it is not there, or, with *e set, cannot be read. */
+static char *read_one(hid_t file, enum attr i, const char *path, struct err *e)
 {
-    hid_t attr = H5Aopen(file, table[i].name, H5P_DEFAULT);
+    htri_t exists = H5Aexists(file, table[i].name);
+    hid_t attr = exists > 0 ? H5Aopen(file, table[i].name, H5P_DEFAULT) : H5I_INVALID_HID;
+    if (exists < 0 || (exists > 0 && attr < 0))
+        h5_err(e, "%s: cannot read attribute '%s'", path, table[i].name);
     if (attr < 0) return NULL;
     hid_t space = H5Aget_space(attr);
     bool is_scalar = space >= 0 && H5Sget_simple_extent_type(space) == H5S_SCALAR;
@@ -182,7 +188,12 @@ int attrs_read(struct attrs *a, hid_t file, const char *path, struct err *e)
 {
     memset(a, 0, sizeof *a);
     for (int i = 0; i < ATTRS; i++) {
-        a->value[i] = read_one(file, (enum attr)i);
+        struct err why = {0};
+        a->value[i] = read_one(file, (enum attr)i, path, &why);
+        if (why.text[0]) {
+            *e = why;
+            goto fail;
+        }
         if (i == A_FORMAT_VERSION) TRY_GOTO(check_version(a->value[i], path, e), fail);
         if (!a->value[i] && table[i].absent) a->value[i] = mem_strdup(table[i].absent);
         if (a->value[i]) continue;

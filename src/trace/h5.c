@@ -1,5 +1,6 @@
 #include "trace/h5.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,65 +34,84 @@ void h5_setup(void)
 static void hold_metadata(hid_t access)
 {
     H5AC_cache_config_t c = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
-    ENSURE(H5Pget_mdc_config(access, &c) >= 0);
+    H5_MUST(H5Pget_mdc_config(access, &c));
     c.incr_mode = H5C_incr__off;
     c.flash_incr_mode = H5C_flash_incr__off;
     c.decr_mode = H5C_decr__off;
     c.evictions_enabled = 0;
-    ENSURE(H5Pset_mdc_config(access, &c) >= 0);
+    H5_MUST(H5Pset_mdc_config(access, &c));
 }
 
 hid_t h5_access(void)
 {
-    hid_t p = H5Pcreate(H5P_FILE_ACCESS);
-    ENSURE(p >= 0 && H5Pset_fapl_sec2(p) >= 0);
-    ENSURE(H5Pset_libver_bounds(p, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0);
+    hid_t p = H5_MUST(H5Pcreate(H5P_FILE_ACCESS));
+    H5_MUST(H5Pset_fapl_sec2(p));
+    H5_MUST(H5Pset_libver_bounds(p, H5F_LIBVER_V110, H5F_LIBVER_V110));
 #if HAS_FILE_LOCKING
     /* FILE.lock keeps writers apart; HDF5's own locks would shut readers out and fail where NFS has
      * none. */
-    ENSURE(H5Pset_file_locking(p, 0, 1) >= 0);
+    H5_MUST(H5Pset_file_locking(p, 0, 1));
 #endif
-    ENSURE(H5Pset_metadata_read_attempts(p, READ_ATTEMPTS) >= 0);
+    H5_MUST(H5Pset_metadata_read_attempts(p, READ_ATTEMPTS));
     hold_metadata(p);
     return p;
 }
 
 hid_t h5_creation(void)
 {
-    hid_t p = H5Pcreate(H5P_FILE_CREATE);
-    ENSURE(p >= 0);
+    hid_t p = H5_MUST(H5Pcreate(H5P_FILE_CREATE));
     /* Pages of the operating system's size: a small block is written in one page, which kill -9
      * does not tear. */
-    ENSURE(H5Pset_file_space_strategy(p, H5F_FSPACE_STRATEGY_PAGE, 0, 1) >= 0);
-    ENSURE(H5Pset_file_space_page_size(p, PAGE_BYTES) >= 0);
+    H5_MUST(H5Pset_file_space_strategy(p, H5F_FSPACE_STRATEGY_PAGE, 0, 1));
+    H5_MUST(H5Pset_file_space_page_size(p, PAGE_BYTES));
     /* Attributes in a heap from the first on: the job's YAML may exceed the 64 KiB of an object
      * header. */
-    ENSURE(H5Pset_attr_phase_change(p, 0, 0) >= 0);
+    H5_MUST(H5Pset_attr_phase_change(p, 0, 0));
     return p;
 }
 
+/* Of an allocation that failed the library says in many ways what it was for. */
 static herr_t innermost(unsigned n, const H5E_error2_t *error, void *out)
 {
-    if (n == 0) snprintf(out, 256, "%s", error->desc ? error->desc : "");
+    bool no_memory = error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC;
+    if (n == 0)
+        snprintf(out, 256, "%s%s", no_memory ? "out of memory: " : "",
+                 error->desc ? error->desc : "");
     return 0;
+}
+
+/* The innermost reason on the library's error stack, which is cleared; "" when it gives none.  A
+ * failed system call hides errno's text in a long line: that text is what a person needs. */
+static void take_reason(char reason[256])
+{
+    reason[0] = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, reason);
+    H5Eclear2(H5E_DEFAULT);
+    const char *start = strstr(reason, "error message = '");
+    if (!start) return;
+    start += strlen("error message = '");
+    size_t n = strcspn(start, "'");
+    memmove(reason, start, n);
+    reason[n] = 0;
 }
 
 int h5_err(struct err *e, const char *fmt, ...)
 {
-    char reason[256] = "", text[sizeof e->text];
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, reason);
-    H5Eclear2(H5E_DEFAULT);
+    char reason[256], text[sizeof e->text];
+    take_reason(reason);
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    /* A failed system call hides errno's text in a long line: that text is what a person needs. */
-    const char *start = strstr(reason, "error message = '");
-    if (start) start += strlen("error message = '");
-    const char *end = start ? strchr(start, '\'') : NULL;
-    if (!start) start = reason;
-    if (!end) end = start + strlen(start);
-    return err_set(e, "%.*s%s%.*s", 300, text, *start ? ": " : "", (int)(end - start), start);
+    return err_set(e, "%.*s%s%s", 250, text, reason[0] ? ": " : "", reason);
+}
+
+int64_t h5_must(int64_t value, const char *call)
+{
+    if (value >= 0) return value;
+    char reason[256];
+    take_reason(reason);
+    quit("HDF5: %s failed: %s", call, reason[0] ? reason : "no memory?");
 }
 
 int h5_descriptor(hid_t file)

@@ -23,5 +23,10 @@ hid_t h5_creation(void);
  * Always -1. */
 int h5_err(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* For calls on what lives in memory alone (types, spaces, property lists), which fail for want of
+ * it: quit() with the library's reason.  H5_MUST(call) gives the call's value. */
+#define H5_MUST(call) h5_must((int64_t)(call), #call)
+int64_t h5_must(int64_t value, const char *call);
+
 /* The POSIX descriptor behind an open file; -1 when there is none.  Borrowed. */
 int h5_descriptor(hid_t file);

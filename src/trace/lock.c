@@ -1,6 +1,7 @@
 #include "trace/lock.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,7 +24,8 @@ struct lock {
     struct stat id;
 };
 
-/* Who made a lock. */
+/* Who made a lock.  A text or start_ticks that could not be found out is empty or 0, and then says
+ * nothing of anybody. */
 struct holder {
     char host[256], boot[64],
         pid_space[64]; /* a pid means something within one boot and one pid namespace */
@@ -41,7 +43,7 @@ static void copy_text(char *out, size_t bytes, const char *s)
 static void read_line(const char *path, char *out, size_t bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, out, bytes - 1) : -1;
+    int64_t n = fd >= 0 ? file_read_start(fd, out, bytes - 1) : -1;
     if (fd >= 0) close(fd);
     out[n > 0 ? n : 0] = 0;
     out[strcspn(out, "\n")] = 0;
@@ -136,7 +138,8 @@ static bool process_is_gone(const struct holder *h)
     char state;
     int64_t start_ticks;
     if (!process_start(h->pid, &state, &start_ticks)) return false; /* exists, but /proc hides it */
-    return state == 'Z' || state == 'X' || start_ticks != h->start_ticks;
+    bool is_another = h->start_ticks != 0 && start_ticks != h->start_ticks;
+    return state == 'Z' || state == 'X' || is_another;
 }
 
 /* Why the lock of `h` means nothing any more, or NULL when it counts. */
@@ -144,7 +147,8 @@ static const char *stale_reason(const struct holder *h, const struct holder *sel
                                 lock_slurm_ended_fn slurm_ended)
 {
     bool same_host = strcmp(h->host, self->host) == 0;
-    if (same_host && strcmp(h->boot, self->boot) != 0) return "the host was restarted since";
+    if (same_host && h->boot[0] && self->boot[0] && strcmp(h->boot, self->boot) != 0)
+        return "the host was restarted since";
     if (same_host && strcmp(h->pid_space, self->pid_space) == 0 && process_is_gone(h))
         return "that process is gone";
     if (!h->slurm_job[0]) return NULL;
@@ -175,14 +179,15 @@ static char *candidate_path(const char *lock_path, const struct holder *h)
 }
 
 /* Our own description in a file of its own, open; it becomes the lock by link() or rename(). */
-static int write_candidate(const char *candidate, const struct holder *self, struct err *e)
+static int write_candidate(const char *candidate, const struct holder *self, struct stat *id,
+                           struct err *e)
 {
     unlink(candidate); /* of a process that had our number and was killed here */
     int fd = open(candidate, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     if (fd < 0) return err_set(e, "cannot create %s: %s", candidate, strerror(errno));
     char *text = holder_text(self);
     size_t n = strlen(text);
-    bool ok = write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
+    bool ok = file_write_all(fd, text, n) == 0 && fsync(fd) == 0 && fstat(fd, id) == 0;
     free(text);
     if (ok) return fd;
     err_set(e, "cannot write %s: %s", candidate, strerror(errno));
@@ -195,8 +200,9 @@ static int write_candidate(const char *candidate, const struct holder *self, str
 static int read_holder(int fd, const char *lock_path, struct holder *h, struct err *e)
 {
     char text[4096];
-    ssize_t n = read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
+    int64_t n = file_read_start(fd, text, sizeof text - 1);
+    if (n < 0) return err_set(e, "cannot read %s: %s", lock_path, strerror(errno));
+    text[n] = 0;
     return parse_holder(lock_path, text, h, e);
 }
 
@@ -217,8 +223,12 @@ static enum attempt take_over(const char *path, const char *lock_path, const cha
     enum attempt result = REFUSED;
     (void)flock(fd, LOCK_EX); /* some network file systems have none: then the window stays open,
                                  microseconds wide */
-    if (fstat(fd, &mine) < 0 || stat(lock_path, &there) < 0 || mine.st_ino != there.st_ino ||
-        mine.st_dev != there.st_dev) {
+    bool is_there = fstat(fd, &mine) == 0 && stat(lock_path, &there) == 0;
+    if (!is_there && errno != ENOENT) {
+        err_set(e, "cannot look at %s: %s", lock_path, strerror(errno));
+        goto done;
+    }
+    if (!is_there || mine.st_ino != there.st_ino || mine.st_dev != there.st_dev) {
         result = AGAIN;
         goto done;
     }
@@ -248,7 +258,8 @@ struct lock *lock_take(const char *path, lock_slurm_ended_fn slurm_ended, struct
     describe_self(&self);
     char *lock_path = mem_printf("%s.lock", path);
     char *candidate = candidate_path(lock_path, &self);
-    int fd = write_candidate(candidate, &self, e);
+    struct stat id = {0};
+    int fd = write_candidate(candidate, &self, &id, e);
     enum attempt result = fd < 0 ? REFUSED : AGAIN;
     while (result == AGAIN) {
         if (link(candidate, lock_path) == 0) {
@@ -266,7 +277,7 @@ struct lock *lock_take(const char *path, lock_slurm_ended_fn slurm_ended, struct
         l = mem_calloc(1, sizeof *l);
         l->path = mem_strdup(lock_path);
         l->fd = fd;
-        ENSURE(fstat(fd, &l->id) == 0);
+        l->id = id;
     } else if (fd >= 0) {
         close(fd);
         unlink(candidate);
@@ -295,8 +306,10 @@ bool lock_is_held(const char *path, lock_slurm_ended_fn slurm_ended, char *holde
 int lock_check(const struct lock *l, struct err *e)
 {
     struct stat there;
-    if (stat(l->path, &there) == 0 && there.st_ino == l->id.st_ino && there.st_dev == l->id.st_dev)
-        return 0;
+    bool is_there = stat(l->path, &there) == 0;
+    if (!is_there && errno != ENOENT)
+        return err_set(e, "cannot look at %s: %s", l->path, strerror(errno));
+    if (is_there && there.st_ino == l->id.st_ino && there.st_dev == l->id.st_dev) return 0;
     return err_set(e, "%s was removed or replaced while this program was writing: stopping",
                    l->path);
 }

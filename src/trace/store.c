@@ -27,15 +27,16 @@ static struct store *new_store(const char *path, bool is_writing)
     return s;
 }
 
-/* Release everything; 0 or -1 when HDF5 could not write the last of it. */
-static int drop_store(struct store *s)
+/* Release everything; 0, or -1 with *e when HDF5 could not write the last of it. */
+static int drop_store(struct store *s, struct err *e)
 {
     int rc = 0;
     for (int d = 0; d < TRACE_DATASETS; d++) {
-        if (s->data[d] >= 0 && H5Dclose(s->data[d]) < 0) rc = -1;
+        if (s->data[d] >= 0 && H5Dclose(s->data[d]) < 0)
+            rc = h5_err(e, "%s: cannot close %s", s->path, types_name(d));
         H5Tclose(s->type[d]);
     }
-    if (s->file >= 0 && H5Fclose(s->file) < 0) rc = -1;
+    if (s->file >= 0 && H5Fclose(s->file) < 0) rc = h5_err(e, "%s: cannot close it", s->path);
     free(s->path);
     free(s);
     return rc;
@@ -46,9 +47,10 @@ static int drop_store(struct store *s)
 static int create_dataset(struct store *s, int dataset, struct err *e)
 {
     hsize_t none = 0, unlimited = H5S_UNLIMITED, chunk = types_chunk_rows(dataset);
-    hid_t space = H5Screate_simple(1, &none, &unlimited);
-    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
-    ENSURE(H5Pset_chunk(create, 1, &chunk) >= 0 && H5Pset_obj_track_times(create, 0) >= 0);
+    hid_t space = H5_MUST(H5Screate_simple(1, &none, &unlimited));
+    hid_t create = H5_MUST(H5Pcreate(H5P_DATASET_CREATE));
+    H5_MUST(H5Pset_chunk(create, 1, &chunk));
+    H5_MUST(H5Pset_obj_track_times(create, 0));
     int rc = 0;
     s->data[dataset] = H5Dcreate2(s->file, types_name(dataset), s->type[dataset], space,
                                   H5P_DEFAULT, create, H5P_DEFAULT);
@@ -82,19 +84,22 @@ fail:
 static int check_place(struct store *s, int dataset, struct err *e)
 {
     hid_t data = s->data[dataset], create = H5Dget_create_plist(data);
-    bool in_chunks = create >= 0 && H5Pget_layout(create) == H5D_CHUNKED;
+    if (create < 0)
+        return h5_err(e, "%s: cannot tell how %s is stored", s->path, types_name(dataset));
+    bool in_chunks = H5Pget_layout(create) == H5D_CHUNKED;
     s->is_filtered[dataset] = in_chunks && H5Pget_nfilters(create) > 0;
-    if (create >= 0) H5Pclose(create);
+    H5Pclose(create);
     char file[PATH_MAX] = "", own[PATH_MAX] = "";
-    bool is_here = H5Fget_name(data, file, sizeof file) > 0 &&
-                   H5Fget_name(s->file, own, sizeof own) > 0 && strcmp(file, own) == 0;
-    if (in_chunks && is_here) return 0;
+    if (H5Fget_name(data, file, sizeof file) < 0 || H5Fget_name(s->file, own, sizeof own) < 0)
+        return h5_err(e, "%s: cannot tell in which file %s is", s->path, types_name(dataset));
+    if (in_chunks && file[0] && strcmp(file, own) == 0) return 0;
     return err_set(e, "%s: dataset %s does not lie in this file, in chunks: not made by specrej",
                    s->path, types_name(dataset));
 }
 
-/* 1 where the rows are ours, or, for reading, those of an older program; else 0 or below. */
-static htri_t has_rows(struct store *s, int dataset)
+/* 1 where the rows are ours, or, for reading, those of an older program; else 0, -1 with *e when
+ * the library cannot tell. */
+static htri_t has_rows(struct store *s, int dataset, struct err *e)
 {
     hid_t stored = H5Dget_type(s->data[dataset]);
     htri_t same = stored >= 0 ? H5Tequal(stored, s->type[dataset]) : -1;
@@ -104,6 +109,7 @@ static htri_t has_rows(struct store *s, int dataset)
         s->is_older |= same > 0;
         H5Tclose(older);
     }
+    if (same < 0) h5_err(e, "%s: cannot read the type of %s", s->path, types_name(dataset));
     if (stored >= 0) H5Tclose(stored);
     return same;
 }
@@ -113,15 +119,16 @@ static int open_dataset(struct store *s, int dataset, struct err *e)
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), H5P_DEFAULT);
     if (s->data[dataset] < 0)
         return h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
-    htri_t same = has_rows(s, dataset);
+    htri_t same = has_rows(s, dataset, e);
+    TRY(same);
     hid_t space = H5Dget_space(s->data[dataset]);
-    hssize_t n = space >= 0 && H5Sget_simple_extent_ndims(space) == 1
-                     ? H5Sget_simple_extent_npoints(space)
-                     : -1;
-    if (space >= 0) H5Sclose(space);
-    if (n < 0 || same <= 0)
-        return h5_err(e, "%s: dataset %s does not have the rows of format version %d", s->path,
-                      types_name(dataset), TRACE_FORMAT_VERSION);
+    if (space < 0) return h5_err(e, "%s: cannot tell how long %s is", s->path, types_name(dataset));
+    bool is_list = H5Sget_simple_extent_ndims(space) == 1;
+    hssize_t n = is_list ? H5Sget_simple_extent_npoints(space) : -1;
+    H5Sclose(space);
+    if (n < 0 || !same)
+        return err_set(e, "%s: dataset %s does not have the rows of format version %d", s->path,
+                       types_name(dataset), TRACE_FORMAT_VERSION);
     s->rows[dataset] = n;
     return check_place(s, dataset, e);
 }
@@ -141,7 +148,7 @@ static void explain(const char *path, struct err *e)
     static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char start[8] = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, start, sizeof start) : -1;
+    int64_t n = fd >= 0 ? file_read_start(fd, start, sizeof start) : -1;
     if (n < 0)
         err_set(e, "cannot read %s: %s", path, strerror(errno));
     else if (n < 8 || memcmp(start, magic, 8) != 0)
@@ -170,7 +177,8 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *e)
         s->file = open_file(path, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE, e);
     else
         s->file = open_file(path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, e);
-    if (s->file < 0 && mode == STORE_READ) s->file = open_file(path, H5F_ACC_RDONLY, e);
+    struct err other; /* of a file that is not closed it would say so, whatever was wrong first */
+    if (s->file < 0 && mode == STORE_READ) s->file = open_file(path, H5F_ACC_RDONLY, &other);
     if (s->file < 0) {
         explain(path, e);
         goto fail;
@@ -193,9 +201,8 @@ static int transfer(struct store *s, enum transfer what, int dataset, int64_t fi
 {
     if (n == 0) return 0;
     hsize_t start = (hsize_t)first, count = (hsize_t)n;
-    hid_t in_memory = H5Screate_simple(1, &count, NULL);
-    hid_t in_file = H5Dget_space(s->data[dataset]);
-    ENSURE(in_memory >= 0 && in_file >= 0);
+    hid_t in_memory = H5_MUST(H5Screate_simple(1, &count, NULL));
+    hid_t in_file = H5_MUST(H5Dget_space(s->data[dataset]));
     herr_t done = H5Sselect_hyperslab(in_file, H5S_SELECT_SET, &start, NULL, &count, NULL);
     if (done >= 0 && what == TRANSFER_READ)
         done = H5Dread(s->data[dataset], s->type[dataset], in_memory, in_file, H5P_DEFAULT, bytes);
@@ -223,18 +230,27 @@ int store_append(struct store *s, int dataset, const void *rows, int64_t n, stru
     return 0;
 }
 
-int64_t store_room(const struct store *s, int dataset)
+/* The same, -1 with errno when it cannot be told. */
+static int64_t find_room(const struct store *s, int dataset)
 {
     struct stat st;
-    if (fstat(h5_descriptor(s->file), &st) < 0) return 0;
+    if (fstat(h5_descriptor(s->file), &st) < 0) return -1;
     uint64_t bytes = (uint64_t)st.st_size * (s->is_filtered[dataset] ? MAX_COMPRESSION : 1);
     int64_t most = (int64_t)(bytes / types_row_bytes(dataset));
     return s->rows[dataset] < most ? s->rows[dataset] : most;
 }
 
+int64_t store_room(const struct store *s, int dataset)
+{
+    int64_t room = find_room(s, dataset);
+    return room < 0 ? s->rows[dataset] : room; /* who then reads too much hears why */
+}
+
 int store_check_room(const struct store *s, int dataset, int64_t n, struct err *e)
 {
-    if (n <= store_room(s, dataset)) return 0;
+    int64_t room = find_room(s, dataset);
+    if (room < 0) return err_set(e, "%s: %s", s->path, strerror(errno));
+    if (n <= room) return 0;
     return err_set(e, "%s: it has no room for %lld rows of %s (damaged file)", s->path,
                    (long long)n, types_name(dataset));
 }
@@ -272,8 +288,7 @@ int store_close(struct store *s, struct err *e)
     /* Closing writes, too: to fsync that, the file must stay open below. */
     int fd = s->is_writing ? fcntl(h5_descriptor(s->file), F_DUPFD_CLOEXEC, 0) : -1;
     char *path = mem_strdup(s->path);
-    int rc = 0;
-    if (drop_store(s) < 0) rc = err_set(e, "%s: HDF5 could not close it", path);
+    int rc = drop_store(s, e);
     if (rc == 0 && fd >= 0 && fsync(fd) < 0)
         rc = err_set(e, "%s: cannot write: %s", path, strerror(errno));
     if (fd >= 0) close(fd);
@@ -291,10 +306,11 @@ void store_abandon(struct store *s)
     int fd = s->is_writing && s->file >= 0 ? h5_descriptor(s->file) : -1;
     if (fd >= 0) {
         int sink = open("/dev/null", O_RDWR | O_CLOEXEC);
-        ENSURE(sink >= 0 && dup3(sink, fd, O_CLOEXEC) >= 0);
+        if (sink < 0 || dup3(sink, fd, O_CLOEXEC) < 0)
+            quit("%s: its writer cannot be stopped: %s", s->path, strerror(errno));
         close(sink);
     }
-    drop_store(s);
+    drop_store(s, &(struct err){0});
     H5Eclear2(H5E_DEFAULT);
 }
 

@@ -177,20 +177,21 @@ hsize_t types_chunk_rows(int dataset)
 
 static hid_t enum_type(const struct field *f, bool is_older)
 {
-    hid_t t = H5Tenum_create(H5T_NATIVE_INT32);
+    hid_t t = H5_MUST(H5Tenum_create(H5T_NATIVE_INT32));
     int32_t n = is_older && f->names == finish_reason_names ? FINISH_NUMERICS : f->n_names;
     for (int32_t v = 0; v < n; v++) {
         const char *name = f->names ? f->names[v] : span_name((enum span_phase)v);
-        ENSURE(H5Tenum_insert(t, name, &v) >= 0);
+        H5_MUST(H5Tenum_insert(t, name, &v));
     }
     return t;
 }
 
 static hid_t text_type(size_t bytes)
 {
-    hid_t t = H5Tcopy(H5T_C_S1);
-    ENSURE(H5Tset_size(t, bytes) >= 0 && H5Tset_strpad(t, H5T_STR_NULLPAD) >= 0 &&
-           H5Tset_cset(t, H5T_CSET_UTF8) >= 0);
+    hid_t t = H5_MUST(H5Tcopy(H5T_C_S1));
+    H5_MUST(H5Tset_size(t, bytes));
+    H5_MUST(H5Tset_strpad(t, H5T_STR_NULLPAD));
+    H5_MUST(H5Tset_cset(t, H5T_CSET_UTF8));
     return t;
 }
 
@@ -198,15 +199,15 @@ static hid_t field_type(const struct field *f, bool is_older)
 {
     switch (f->kind) {
     case KIND_I32:
-        return H5Tcopy(H5T_NATIVE_INT32);
+        return H5_MUST(H5Tcopy(H5T_NATIVE_INT32));
     case KIND_U32:
-        return H5Tcopy(H5T_NATIVE_UINT32);
+        return H5_MUST(H5Tcopy(H5T_NATIVE_UINT32));
     case KIND_I64:
-        return H5Tcopy(H5T_NATIVE_INT64);
+        return H5_MUST(H5Tcopy(H5T_NATIVE_INT64));
     case KIND_F32:
-        return H5Tcopy(H5T_NATIVE_FLOAT);
+        return H5_MUST(H5Tcopy(H5T_NATIVE_FLOAT));
     case KIND_F64:
-        return H5Tcopy(H5T_NATIVE_DOUBLE);
+        return H5_MUST(H5Tcopy(H5T_NATIVE_DOUBLE));
     case KIND_TEXT:
         return text_type(f->bytes);
     case KIND_ENUM:
@@ -218,12 +219,13 @@ static hid_t field_type(const struct field *f, bool is_older)
 static hid_t create(int dataset, bool is_older)
 {
     const struct dataset_type *d = of(dataset);
-    if (!d->fields) return H5Tcopy(dataset == T_TOKENS ? H5T_NATIVE_INT32 : H5T_NATIVE_UINT8);
-    hid_t row = H5Tcreate(H5T_COMPOUND, d->row_bytes);
+    if (!d->fields)
+        return H5_MUST(H5Tcopy(dataset == T_TOKENS ? H5T_NATIVE_INT32 : H5T_NATIVE_UINT8));
+    hid_t row = H5_MUST(H5Tcreate(H5T_COMPOUND, d->row_bytes));
     for (size_t i = 0; i < d->n_fields; i++) {
         const struct field *f = &d->fields[i];
         hid_t t = field_type(f, is_older);
-        ENSURE(t >= 0 && H5Tinsert(row, f->name, f->offset, t) >= 0);
+        H5_MUST(H5Tinsert(row, f->name, f->offset, t));
         H5Tclose(t);
     }
     return row;

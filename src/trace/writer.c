@@ -1,5 +1,6 @@
 #include "trace/writer.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "trace/catalog.h"
@@ -132,8 +133,10 @@ static int open_locked(struct trace *t, const struct trace_meta *meta, const str
     char *tmp = mem_printf("%s.tmp", t->path);
     struct attrs want;
     attrs_from_meta(&want, meta);
-    bool exists = access(t->path, F_OK) == 0;
-    int rc = exists ? prepare_file(t->path, tmp, &want, run, allow_mixed, e)
+    bool exists;
+    int rc = file_exists(t->path, &exists, e);
+    if (rc == 0)
+        rc = exists ? prepare_file(t->path, tmp, &want, run, allow_mixed, e)
                     : create_file(t->path, tmp, &want, e);
     if (rc < 0) unlink(tmp);
     attrs_free(&want);

@@ -150,6 +150,20 @@ static void of_this_host_before_its_restart(void **state)
     lock_release(l);
 }
 
+/* What its holder, or who looks, could not find out is no proof that nobody holds it. */
+static void of_a_live_process_that_is_known_in_part(void **state)
+{
+    const struct fixture *f = *state;
+    struct err e = {0};
+    leave_lock(f, "boot", json_string(""));
+    assert_null(lock_take(f->path, NULL, &e));
+    assert_non_null(strstr(e.text, "is in use"));
+    unlink(f->lock_path);
+    leave_lock(f, "start_ticks", json_integer(0));
+    assert_null(lock_take(f->path, NULL, &e));
+    assert_non_null(strstr(e.text, "is in use"));
+}
+
 /* A pid of another namespace says nothing here, even if no such process is seen. */
 static void of_another_pid_namespace(void **state)
 {
@@ -319,6 +333,7 @@ int main(void)
         TEST(of_a_zombie),
         TEST(of_a_reused_pid),
         TEST(of_this_host_before_its_restart),
+        TEST(of_a_live_process_that_is_known_in_part),
         TEST(of_another_pid_namespace),
         TEST(of_another_host),
         TEST(of_an_earlier_start_of_this_job),
