@@ -1,6 +1,7 @@
 #include "cluster/folder.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "trace/place.h"
 
@@ -69,8 +70,9 @@ int folder_open(struct sweep_folder *f, const char *path, struct err *e)
 {
     *f = (struct sweep_folder){.path = mem_strdup(path)};
     char *file = manifest_path(f);
-    int rc = 0;
-    if (access(file, F_OK) == 0) {
+    bool exists;
+    int rc = file_exists(file, &exists, e);
+    if (rc == 0 && exists) {
         f->manifest = json_open(file, e);
         rc = f->manifest ? check(f->manifest, file, e) : -1;
     }
@@ -198,7 +200,9 @@ static int write_other_points(const struct sweep_folder *f, const struct sweep *
         char id[HASH_HEX];
         job_point_id(&s->points[i], id);
         char *file = folder_point_file(f, id);
-        if (access(file, F_OK) != 0) rc = write_point(f, &s->points[i], e);
+        bool exists;
+        rc = file_exists(file, &exists, e);
+        if (rc == 0 && !exists) rc = write_point(f, &s->points[i], e);
         free(file);
     }
     return rc;
@@ -211,7 +215,7 @@ int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const si
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
-    ENSURE(out);
+    if (!out) mem_exhausted("a list of points");
     for (size_t i = 0; i < n_chosen && rc == 0; i++) {
         char id[HASH_HEX];
         job_point_id(&s->points[chosen[i]], id);
@@ -219,7 +223,8 @@ int folder_prepare(const struct sweep_folder *f, const struct sweep *s, const si
         bool ends = (i + 1) % per_task == 0 || i + 1 == n_chosen;
         fprintf(out, "points/%s.yaml%c", id, ends ? '\n' : ' ');
     }
-    fclose(out);
+    bool is_whole = !ferror(out);
+    if (fclose(out) != 0 || !is_whole) quit("a list of points in memory: %s", strerror(errno));
     if (rc == 0) rc = write_other_points(f, s, e);
     char *list = folder_list(f);
     if (rc == 0) rc = write_file(list, text, e);

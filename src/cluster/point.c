@@ -71,8 +71,10 @@ static bool wants_judge(const struct point *p)
 {
     char identity[HASH_HEX];
     if (!p->job->judge.path) return false;
-    if (judge_identity(p->job, identity, &(struct err){0}) < 0) return true;
-    return judge_is_due(p->job, p->output, identity);
+    struct err e = {0};
+    bool due = true;
+    if (judge_identity(p->job, identity, &e) < 0) return true;
+    return judge_is_due(p->job, p->output, identity, &due, &e) < 0 || due;
 }
 
 /* Nobody is at it: its last start's own word, or what is left of it. */

@@ -6,6 +6,7 @@
 #include "cluster/submit.h"
 #include "run/coordinator.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,7 +51,7 @@ static int target_open(struct target *t, const char *argument, const struct opti
     char *path;
     if (is_folder(argument)) {
         path = realpath(argument, NULL);
-        ENSURE(path);
+        if (!path) return err_set(e, "%s: %s", argument, strerror(errno));
     } else {
         TRY(sweep_open(&t->sweep, argument, o->set, o->n_set, e));
         path = o->output ? mem_strdup(o->output) : folder_default_path(t->sweep.points[0].name);

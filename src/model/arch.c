@@ -1,12 +1,12 @@
 #include "model/arch.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* config.json under its name, so that every message says where. */
 struct config {
@@ -458,7 +458,9 @@ int arch_open(struct arch *a, const char *folder, struct err *e)
     char *config = mem_printf("%s/config.json", folder);
     char *generation = mem_printf("%s/generation_config.json", folder);
     int rc = with_file(a, config, read_config, e);
-    if (rc == 0 && access(generation, F_OK) == 0) rc = with_file(a, generation, read_generation, e);
+    bool exists = false;
+    if (rc == 0) rc = file_exists(generation, &exists, e);
+    if (rc == 0 && exists) rc = with_file(a, generation, read_generation, e);
     free(config);
     free(generation);
     return rc;

@@ -1,5 +1,6 @@
 #include "model/safetensors.h"
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define GATHER_BYTES                                                                               \
     ((size_t)16 << 20) /* buffer for whole rows of which only a slice is wanted                    \
@@ -108,10 +108,12 @@ static int open_indexed(struct safetensors *s, const char *folder, const char *i
                            index, tensor, file);
         if (find_file(s, folder, file) >= 0) continue;
         char *path = mem_printf("%s/%s", folder, file);
-        int rc =
-            access(path, F_OK) < 0
-                ? err_set(e, "%s names %s, which is missing: incomplete download?", index, file)
-                : add_file(s, path, e);
+        bool exists;
+        int rc = file_exists(path, &exists, e);
+        if (rc == 0)
+            rc = exists ? add_file(s, path, e)
+                        : err_set(e, "%s names %s, which is missing: incomplete download?", index,
+                                  file);
         free(path);
         TRY(rc);
     }
@@ -165,15 +167,13 @@ static int open_folder(struct safetensors *s, const char *folder, struct err *e)
 {
     char *file = mem_printf("%s/model.safetensors", folder);
     char *index = mem_printf("%s/model.safetensors.index.json", folder);
-    int rc;
-    if (access(file, F_OK) == 0) {
-        rc = add_file(s, file, e);
-        if (rc == 0) rc = build_table(s, e);
-    } else if (access(index, F_OK) == 0) {
-        rc = open_index(s, folder, index, e);
-    } else {
-        rc = nothing_here(folder, e);
-    }
+    bool is_one = false, is_indexed = false;
+    int rc = file_exists(file, &is_one, e);
+    if (rc == 0 && !is_one) rc = file_exists(index, &is_indexed, e);
+    if (rc == 0 && is_one) rc = add_file(s, file, e);
+    if (rc == 0 && is_one) rc = build_table(s, e);
+    if (rc == 0 && is_indexed) rc = open_index(s, folder, index, e);
+    if (rc == 0 && !is_one && !is_indexed) rc = nothing_here(folder, e);
     free(file);
     free(index);
     return rc;

@@ -244,7 +244,9 @@ static void declare_columns(struct export *x)
 
 static int put_all(struct export *x, struct err *e)
 {
-    x->ids_only = result_is_ids_only(&x->r);
+    struct err why;
+    if (result_is_ids_only(&x->r, &x->ids_only, &why) < 0)
+        log0(LOG_WARN, "%s: taken for a model with texts", why.text);
     declare_columns(x);
     int rc = 0;
     for (int64_t i = 0; i < x->r.n_prompts && rc == 0; i++) {

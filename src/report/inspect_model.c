@@ -1,5 +1,6 @@
 /* A checkpoint folder in one screen: what it computes, how large it is on how many ranks, what it
  * reads and when it ends. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/cost.h"
@@ -11,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const int splits[] = {1, 2, 4, 8};
 #define SPLITS (sizeof splits / sizeof *splits)
@@ -29,14 +29,6 @@ struct portrait {
 
 /* ---- looking ---- */
 
-static bool has_file(const char *folder, const char *name)
-{
-    char *path = mem_printf("%s/%s", folder, name);
-    bool exists = access(path, F_OK) == 0;
-    free(path);
-    return exists;
-}
-
 static double tensor_bytes(const struct tensor_info *t)
 {
     double n = (double)dtype_bytes(t->dtype);
@@ -47,9 +39,10 @@ static double tensor_bytes(const struct tensor_info *t)
 static int look_at_weights(struct portrait *p, struct err *e)
 {
     double by_type[DTYPE_ID_F16 + 1] = {0};
-    if (!has_file(p->folder, "model.safetensors") &&
-        !has_file(p->folder, "model.safetensors.index.json"))
-        return 0;
+    bool one, index;
+    TRY(file_exists_in(p->folder, "model.safetensors", &one, e));
+    TRY(file_exists_in(p->folder, "model.safetensors.index.json", &index, e));
+    if (!one && !index) return 0;
     struct safetensors *s = safetensors_open(p->folder, e);
     if (!s) return -1;
     p->n_tensors = safetensors_count(s);
@@ -69,7 +62,9 @@ static int look(struct portrait *p, const struct inspect_options *o, struct err 
 {
     TRY(arch_open(&p->arch, p->folder, e));
     TRY(look_at_weights(p, e));
-    if (!has_file(p->folder, "tokenizer.json")) {
+    bool has_tokenizer;
+    TRY(file_exists_in(p->folder, "tokenizer.json", &has_tokenizer, e));
+    if (!has_tokenizer) {
         err_set(&p->no_tokenizer, "no tokenizer.json: takes prompt_ids only");
         err_set(&p->no_chat, "none");
         return 0;

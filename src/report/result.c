@@ -1,10 +1,10 @@
 #include "report/result.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct place {
     int64_t index, row;
@@ -180,14 +180,14 @@ int result_ids(struct result *r, const struct candidate_row *c, int32_t **ids, i
     return 0;
 }
 
-bool result_is_ids_only(const struct result *r)
+int result_is_ids_only(const struct result *r, bool *ids_only, struct err *e)
 {
-    char *config = mem_printf("%s/config.json", r->job.generator.path);
-    char *tokenizer = mem_printf("%s/tokenizer.json", r->job.generator.path);
-    bool ids_only = access(config, F_OK) == 0 && access(tokenizer, F_OK) != 0;
-    free(config);
-    free(tokenizer);
-    return ids_only;
+    const char *folder = r->job.generator.path;
+    bool config, tokenizer;
+    TRY(file_exists_in(folder, "config.json", &config, e));
+    TRY(file_exists_in(folder, "tokenizer.json", &tokenizer, e));
+    *ids_only = config && !tokenizer;
+    return 0;
 }
 
 static int decoded_tokens(struct result *r, const struct candidate_row *c, struct bytes *out,

@@ -39,8 +39,9 @@ const struct prompt *result_dataset_row(struct result *r, int64_t row, struct er
  * neither can be had.  Caller frees. */
 char *result_instruction(struct result *r, const struct prompt *p);
 
-/* Whether the job ran without texts: the generator's folder is there and has no tokenizer. */
-bool result_is_ids_only(const struct result *r);
+/* Whether the job ran without texts: the generator's folder is there and has no tokenizer.  -1 with
+ * *e when that cannot be told. */
+int result_is_ids_only(const struct result *r, bool *ids_only, struct err *e);
 
 /* A candidate's tokens, the end token left out; caller frees *ids. */
 int result_ids(struct result *r, const struct candidate_row *c, int32_t **ids, int64_t *n,

@@ -287,25 +287,33 @@ static int start_file(struct coordinator *c, struct err *e)
     return comm_agree(world, comm_rank(world) == 0 ? open_file(c, e) : 0, e);
 }
 
+static int judge_failed(const struct err *e)
+{
+    log0(LOG_ERROR, "judge: %s (the job's own results are complete; run it again to judge)",
+         e->text);
+    return EXIT_FAILED;
+}
+
 /* The judge's turn, alone on the ranks: the job's models are gone. */
 static int judge(struct coordinator *c, struct comm *world, struct err *e)
 {
-    bool due = comm_rank(world) == 0 && judge_is_due(&c->job, c->path, c->judge_identity);
+    bool due = false;
+    int rc = 0;
+    if (comm_rank(world) == 0) rc = judge_is_due(&c->job, c->path, c->judge_identity, &due, e);
+    if (comm_agree(world, rc, e) < 0) return judge_failed(e);
     comm_bcast(world, &due, sizeof due, 0);
     if (!due) return EXIT_DONE;
     worker_close(&c->worker);
     if (c->path) write_status(c, STATE_JUDGING, "");
     if (!c->options->quiet)
         log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
-    int rc = judge_run(&c->job, c->path, c->judge_identity, world, last_signal, e);
+    rc = judge_run(&c->job, c->path, c->judge_identity, world, last_signal, e);
     if (rc == 0) return EXIT_DONE;
     if (rc > 0) {
         log0(LOG_INFO, "judge: stopped; the same command judges again");
         return EXIT_CONTINUE;
     }
-    log0(LOG_ERROR, "judge: %s (the job's own results are complete; run it again to judge)",
-         e->text);
-    return EXIT_FAILED;
+    return judge_failed(e);
 }
 
 static void coordinator_free(struct coordinator *c)

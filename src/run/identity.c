@@ -1,29 +1,38 @@
 #include "run/identity.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/safetensors.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A file's bytes; a missing one counts as empty. */
-static void add_file(struct hash *h, const char *folder, const char *name)
+static int add_file(struct hash *h, const char *folder, const char *name, struct err *e)
 {
     char *path = mem_printf("%s/%s", folder, name), block[65536];
-    FILE *f = fopen(path, "rb");
+    bool exists;
+    int rc = file_exists(path, &exists, e), fd = -1;
     hash_add_text(h, name);
-    for (size_t n; f && (n = fread(block, 1, sizeof block, f)) > 0;) hash_add(h, block, n);
-    if (f) fclose(f);
+    if (rc == 0 && exists) rc = fd = file_open(path, NULL, e);
+    for (int64_t n = 1; fd >= 0 && n > 0;) {
+        n = file_read_start(fd, block, sizeof block);
+        if (n < 0) rc = err_set(e, "%s: %s", path, strerror(errno));
+        if (n > 0) hash_add(h, block, (size_t)n);
+    }
+    if (fd >= 0) close(fd);
     free(path);
+    return rc < 0 ? -1 : 0;
 }
 
 static int add_model(struct hash *h, const struct model_ref *m, struct err *e)
 {
     if (!m->path || strcmp(m->path, "self") == 0) return 0;
-    add_file(h, m->path, "config.json");
-    add_file(h, m->path, "generation_config.json");
-    add_file(h, m->path, "tokenizer.json");
+    TRY(add_file(h, m->path, "config.json", e));
+    TRY(add_file(h, m->path, "generation_config.json", e));
+    TRY(add_file(h, m->path, "tokenizer.json", e));
     if (m->weights == WEIGHTS_RANDOM) return 0;
     struct safetensors *s = safetensors_open(m->path, e);
     if (!s) return -1;

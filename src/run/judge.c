@@ -39,14 +39,16 @@ static bool is_unjudged(const struct trace_reader *r, int64_t row, const char *i
     return p->status == PROMPT_OK && p->run >= judged_runs;
 }
 
-bool judge_is_due(const struct job *j, const char *path, const char *identity)
+int judge_is_due(const struct job *j, const char *path, const char *identity, bool *due,
+                 struct err *e)
 {
-    struct err e;
-    struct trace_reader *r = j->judge.path ? trace_reader_open(path, &e) : NULL;
-    bool due = false;
-    for (int64_t i = 0; r && i < trace_n_prompts(r) && !due; i++) due = is_unjudged(r, i, identity);
+    *due = false;
+    if (!j->judge.path) return 0;
+    struct trace_reader *r = trace_reader_open(path, e);
+    if (!r) return -1;
+    for (int64_t i = 0; i < trace_n_prompts(r) && !*due; i++) *due = is_unjudged(r, i, identity);
     trace_reader_close(r);
-    return due;
+    return 0;
 }
 
 static void task_free(struct task *t)

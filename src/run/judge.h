@@ -6,8 +6,10 @@
 #include "job/job.h"
 #include "run/worker.h"
 
-/* Are there prompts in this file that this judge (judge_identity) did not see?  Rank 0 only. */
-bool judge_is_due(const struct job *j, const char *path, const char *identity);
+/* Are there prompts in this file that this judge (judge_identity) did not see?  Rank 0 only.  -1
+ * with *e: the file cannot be read. */
+int judge_is_due(const struct job *j, const char *path, const char *identity, bool *due,
+                 struct err *e);
 
 /* Score their complete candidates and write the rewards; what the judge cannot read stays without,
  * and is not tried again.  Rewards of another judge are replaced.  Collective over the world; path

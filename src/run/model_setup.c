@@ -1,9 +1,9 @@
 #include "run/model_setup.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 int setup_arch(struct model *m, struct backend *b, const char *folder, struct err *e)
 {
@@ -16,9 +16,9 @@ int setup_arch(struct model *m, struct backend *b, const char *folder, struct er
 
 int setup_tokenizer(struct tokenizer **out, const char *folder, struct err *e)
 {
-    char *path = mem_printf("%s/tokenizer.json", folder);
-    bool exists = access(path, F_OK) == 0;
-    free(path);
+    bool exists;
+    *out = NULL;
+    TRY(file_exists_in(folder, "tokenizer.json", &exists, e));
     *out = exists ? tokenizer_open(folder, e) : NULL;
     return exists && !*out ? -1 : 0;
 }

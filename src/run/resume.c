@@ -1,11 +1,11 @@
 #include "run/resume.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "trace/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct entry {
     int64_t index;
@@ -42,7 +42,9 @@ static void collect(struct resume *r, const struct trace_reader *file)
 int resume_open(struct resume *r, const char *path, const char *identity, struct err *e)
 {
     *r = (struct resume){0};
-    if (access(path, F_OK) != 0) return 0;
+    bool exists;
+    TRY(file_exists(path, &exists, e));
+    if (!exists) return 0;
     struct trace_reader *file = trace_reader_open(path, e);
     if (!file) return -1;
     const char *hash = trace_reader_attr(file, "job_hash"),

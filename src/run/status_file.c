@@ -1,6 +1,7 @@
 #include "run/status_file.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -69,8 +70,9 @@ int status_file_read(const char *path, struct status_file *s, struct err *e)
 {
     *s = (struct status_file){0};
     char *file = mem_printf("%s.status.json", path);
-    int rc = 0;
-    if (access(file, F_OK) == 0) {
+    bool exists;
+    int rc = file_exists(file, &exists, e);
+    if (rc == 0 && exists) {
         json_t *j = json_open(file, e);
         rc = j && parse(j, file, s, e) == 0 ? 1 : -1;
         json_decref(j);

@@ -17,7 +17,11 @@ char *checkpoint_read_text(const char *path, struct err *e)
     int fd = file_open(path, NULL, e);
     if (fd < 0) return NULL;
     FILE *f = fdopen(fd, "rb");
-    ENSURE(f);
+    if (!f) {
+        err_set(e, "%s: %s", path, strerror(errno));
+        close(fd);
+        return NULL;
+    }
     char *text = mem_calloc(TEMPLATE_LIMIT_BYTES + 1, 1);
     size_t n = fread(text, 1, TEMPLATE_LIMIT_BYTES, f);
     const char *problem = NULL;
@@ -39,7 +43,9 @@ static int open_optional(const char *folder, const char *name, json_t **out, cha
 {
     *path = mem_printf("%s/%s", folder, name);
     *out = NULL;
-    if (access(*path, F_OK) != 0) return 0;
+    bool exists;
+    TRY(file_exists(*path, &exists, e));
+    if (!exists) return 0;
     *out = json_open(*path, e);
     if (!*out) return -1;
     return json_is_object(*out) ? 0 : err_set(e, "%s: not a JSON object", *path);
@@ -78,7 +84,9 @@ int checkpoint_template(const char *folder, char **text, char **source, struct e
 {
     *text = NULL;
     *source = mem_printf("%s/chat_template.jinja", folder);
-    if (access(*source, F_OK) == 0) {
+    bool exists;
+    TRY(file_exists(*source, &exists, e));
+    if (exists) {
         *text = checkpoint_read_text(*source, e);
         return *text ? 0 : -1;
     }

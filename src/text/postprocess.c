@@ -1,4 +1,5 @@
 /* Which ids the file puts around a text: BOS, and EOS where a model wants it. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "text/internal.h"
@@ -6,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int push_checked(const struct tokenizer *t, int64_t id, struct ids *out, const char *where,
                         struct err *e)
@@ -102,8 +102,9 @@ static int read_config(struct tokenizer *t, const char *folder, struct err *e)
 {
     char *path = mem_printf("%s/tokenizer_config.json", folder);
     json_t *config = NULL;
-    int rc = 0;
-    if (access(path, F_OK) != 0) goto done;
+    bool exists;
+    int rc = file_exists(path, &exists, e);
+    if (rc < 0 || !exists) goto done;
     config = json_open(path, e);
     if (!config) rc = -1;
     if (json_is_boolean(json_object_get(config, "add_bos_token")) ||

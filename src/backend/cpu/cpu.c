@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <dnnl.h>
+#include <errno.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,12 +81,15 @@ static const struct backend_ops cpu_ops = {
     .range = cpu_range,
 };
 
-/* "model name : X" of /proc/cpuinfo. */
-static void read_device(char *out, size_t size)
+/* "model name : X" of /proc/cpuinfo, where there is one.  One that cannot be read may not become
+ * another name: a file is continued on the same device alone. */
+static int read_device(char *out, size_t size, struct err *e)
 {
-    snprintf(out, size, "unknown processor");
-    FILE *f = fopen("/proc/cpuinfo", "r");
+    static const char path[] = "/proc/cpuinfo";
     char line[256];
+    snprintf(out, size, "unknown processor");
+    FILE *f = fopen(path, "r");
+    if (!f && errno != ENOENT) return err_set(e, "%s: %s", path, strerror(errno));
     while (f && fgets(line, sizeof line, f)) {
         char *value = strchr(line, ':');
         if (strncmp(line, "model name", 10) != 0 || !value) continue;
@@ -93,7 +97,9 @@ static void read_device(char *out, size_t size)
         snprintf(out, size, "%s", value + 2);
         break;
     }
+    int rc = f && ferror(f) ? err_set(e, "%s: %s", path, strerror(errno)) : 0;
     if (f) fclose(f);
+    return rc;
 }
 
 struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int threads,
@@ -126,11 +132,13 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;
     if (onednn_is_faster(b->dtype, cpu->tiles.is_vectorised))
         cpu->onednn = onednn_create(b->dtype, false);
-    read_device(b->device, sizeof b->device);
+    int rc = read_device(b->device, sizeof b->device, e);
     snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", cpu->tiles.isa,
              cpu->onednn ? onednn_isa() : "not used");
     const dnnl_version_t *v = dnnl_version();
     snprintf(b->versions, sizeof b->versions, "oneDNN %d.%d.%d, gcc %s", v->major, v->minor,
              v->patch, __VERSION__);
-    return b;
+    if (rc == 0) return b;
+    backend_destroy(b);
+    return NULL;
 }
