@@ -84,6 +84,7 @@ for key in generator reward; do
     refused "nowhere/config.json" job.yaml "${small[@]}" --set $key.path=nowhere
 done
 refused "reward.template: .*no-such-template\|no-such-template.*template" "$demo" --set reward.template=no-such-template
+refused "nowhere.jinja: No such file" "$demo" --set generator.template=nowhere.jinja
 refused "nowhere.jsonl" job.yaml "${small[@]}" --set dataset.path=nowhere.jsonl
 refused "/proc.*cannot be written.*output" job.yaml "${small[@]}" --set output=/proc/bad.h5
 refused "budget_tokens 16 " job.yaml "${small[@]}" --set budget_tokens=16

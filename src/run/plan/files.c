@@ -95,9 +95,13 @@ void output_look(struct plan_output *o, const struct job *j, struct plan_notes *
         return;
     }
     o->free_bytes = (double)room.f_bavail * (double)room.f_frsize;
-    bool no_disk = room.f_blocks == 0; /* /proc and the like */
-    if (access(o->folder, W_OK | X_OK) != 0 || (room.f_flag & ST_RDONLY) || no_disk) {
-        err_set(&e, "output: %.300s cannot be written", o->folder);
+    bool no_disk = room.f_blocks == 0, is_refused = access(o->folder, W_OK | X_OK) != 0;
+    const char *why = is_refused                  ? strerror(errno)
+                      : room.f_flag & ST_RDONLY   ? "mounted for reading alone"
+                      : no_disk /* /proc, e.g. */ ? "no disk"
+                                                  : NULL;
+    if (why) {
+        err_set(&e, "output: %.300s cannot be written: %s", o->folder, why);
         notes_problem(notes, &e, "set output to a folder of your own");
         o->free_bytes = -1;
     }

@@ -1,12 +1,12 @@
 #include "run/plan/inputs.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "run/model_setup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BYTES_OF_TOKEN  4  /* a prompt's, where there is no tokenizer to ask */
 #define TEMPLATE_TOKENS 20 /* and those of its template */
@@ -26,11 +26,11 @@ static void on_problem(void *arg, const struct err *e)
     if (l->n++ < MAX_PROBLEMS) notes_problem(l->notes, e, again);
 }
 
-static bool has_file(const char *folder, const char *name)
+static bool has_file(const char *folder, const char *name, struct plan_notes *notes)
 {
-    char *path = mem_printf("%s/%s", folder, name);
-    bool exists = access(path, F_OK) == 0;
-    free(path);
+    struct err e;
+    bool exists;
+    if (file_exists_in(folder, name, &exists, &e) < 0) notes_problem(notes, &e, again);
     return exists;
 }
 
@@ -45,8 +45,8 @@ static void check_weights(struct plan_model *m, const struct model_ref *ref,
                   m->role);
         return;
     }
-    if (!has_file(m->folder, "model.safetensors") &&
-        !has_file(m->folder, "model.safetensors.index.json")) {
+    if (!has_file(m->folder, "model.safetensors", notes) &&
+        !has_file(m->folder, "model.safetensors.index.json", notes)) {
         m->config_only = true;
         return;
     }
@@ -77,20 +77,23 @@ static void read_model(struct plan_model *m, const char *role, const struct mode
 /* ---- texts ---- */
 
 /* In a folder of which only the configuration is here, nothing else is missed. */
-static bool needs_text(const struct plan_model *m)
+static bool needs_text(const struct plan_model *m, struct plan_notes *notes)
 {
-    return !m->config_only || has_file(m->folder, "tokenizer.json");
+    return !m->config_only || has_file(m->folder, "tokenizer.json", notes);
 }
 
-static void open_text(struct worker *w, const struct plan_model *g, const struct plan_model *r,
+/* False: a problem is noted, and texts cannot be read. */
+static bool open_text(struct worker *w, const struct plan_model *g, const struct plan_model *r,
                       struct plan_notes *notes)
 {
     struct err e;
     const char *cure = "see what templates there are: jobs/example.yaml, template";
-    bool text = needs_text(g) && (!r->folder || needs_text(r));
-    if (!text) return;
-    if (worker_open_generator_text(w, &e) < 0) notes_problem(notes, &e, cure);
-    if (r->folder && worker_open_reward_text(w, &e) < 0) notes_problem(notes, &e, cure);
+    bool text = needs_text(g, notes) && (!r->folder || needs_text(r, notes));
+    if (!text) return true;
+    int rc = worker_open_generator_text(w, &e);
+    if (rc == 0 && r->folder) rc = worker_open_reward_text(w, &e);
+    if (rc < 0) notes_problem(notes, &e, cure);
+    return rc == 0;
 }
 
 /* ---- prompts ---- */
@@ -294,7 +297,7 @@ void plan_inputs_open(struct plan_inputs *in, const struct job *j, struct plan_n
                 in->models[i].role, in->models[i].folder);
     }
     open_worker(&in->worker, j, WORKER_JOB, g, r, notes);
-    open_text(&in->worker, g, r, notes);
+    bool reads_text = open_text(&in->worker, g, r, notes);
     if (judge->folder) {
         in->judge_job = *j;
         in->judge_job.reward = j->judge;
@@ -302,7 +305,7 @@ void plan_inputs_open(struct plan_inputs *in, const struct job *j, struct plan_n
         open_worker(&in->judge, &in->judge_job, WORKER_JUDGE, g, judge, notes);
         open_text(&in->judge, g, judge, notes);
     }
-    read_prompts(in, notes);
+    if (reads_text) read_prompts(in, notes);
 }
 
 static void close_worker(struct worker *w)
