@@ -126,16 +126,24 @@ int attrs_write(const struct attrs *a, hid_t file, const char *path, struct err 
     return 0;
 }
 
-static char *read_text(hid_t attr)
+static int cannot_read(enum attr i, const char *path, struct err *e)
+{
+    return h5_err(e, "%s: cannot read attribute '%s'", path, table[i].name);
+}
+
+/* NULL: it is no text, or, with *e set, it cannot be read. */
+static char *read_text(hid_t attr, enum attr i, const char *path, struct err *e)
 {
     hid_t stored = H5Aget_type(attr);
     size_t bytes = stored >= 0 && H5Tget_class(stored) == H5T_STRING ? H5Tget_size(stored) : 0;
     if (stored >= 0) H5Tclose(stored);
     /* The file says how long: a damaged size must not end the program. */
     char *value = bytes ? calloc(bytes + 1, 1) : NULL;
+    if (bytes && !value) err_set(e, "%s: no memory for an attribute of %zu bytes", path, bytes);
     if (!value) return NULL;
     hid_t type = file_type(KIND_TEXT, bytes);
     herr_t rc = H5Aread(attr, type, value);
+    if (rc < 0) cannot_read(i, path, e);
     H5Tclose(type);
     if (rc >= 0) return value;
     free(value);
@@ -147,8 +155,7 @@ static char *read_one(hid_t file, enum attr i, const char *path, struct err *e)
 {
     htri_t exists = H5Aexists(file, table[i].name);
     hid_t attr = exists > 0 ? H5Aopen(file, table[i].name, H5P_DEFAULT) : H5I_INVALID_HID;
-    if (exists < 0 || (exists > 0 && attr < 0))
-        h5_err(e, "%s: cannot read attribute '%s'", path, table[i].name);
+    if (exists < 0 || (exists > 0 && attr < 0)) cannot_read(i, path, e);
     if (attr < 0) return NULL;
     hid_t space = H5Aget_space(attr);
     bool is_scalar = space >= 0 && H5Sget_simple_extent_type(space) == H5S_SCALAR;
@@ -157,7 +164,7 @@ static char *read_one(hid_t file, enum attr i, const char *path, struct err *e)
     if (!is_scalar) {
         /* of another program: leave it */
     } else if (table[i].kind == KIND_TEXT) {
-        value = read_text(attr);
+        value = read_text(attr, i, path, e);
     } else {
         int64_t number = 0;
         int8_t yes = 0;
@@ -165,6 +172,8 @@ static char *read_one(hid_t file, enum attr i, const char *path, struct err *e)
         hid_t type = file_type(table[i].kind, 0);
         if (H5Aread(attr, type, is_number ? (void *)&number : &yes) >= 0)
             value = is_number ? mem_printf("%" PRId64, number) : mem_strdup(yes ? "true" : "false");
+        else
+            cannot_read(i, path, e);
         H5Tclose(type);
     }
     H5Aclose(attr);
