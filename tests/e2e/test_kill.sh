@@ -1,106 +1,22 @@
 #!/bin/bash
-# Processes killed at any moment, signals, a failure on one rank, a full disk: the job ends on all ranks within seconds,
-# what was committed stays, and the next start goes on.
-#   bash test_kill.sh [KILLS [SEED]]     KILLS: of ranks that were running
-source "$(dirname "$0")/tiny.sh"
-kills=${1:-9}
-RANDOM=${2:-1}
-patience=30 # seconds that a job may take to end once one of its ranks is gone
-PYTHON=$(command -v "${PYTHON:-python3}" || true)
+# A job read while it is written, signals, a failure on one rank, a full disk: the job ends on all ranks within seconds,
+# what was committed stays, and the next start goes on.  Processes killed at any moment: test_kill_random.sh.
+source "$(dirname "$0")/killing.sh"
 tiny_job
 small=(n=16 sampling.max_new_tokens=64 method=speculative_rejection "rounds=every 16" dataset.limit=all)
 prompts 60 >prompts.jsonl
-
-# finish PID: its exit status; a job that hangs is a failure.  mpirun may hang when all ranks are gone: in Open MPI 4.1
-# a rank that dies while it connects, inside MPI_Init, can leave the launcher waiting for a mutex of its own in
-# PMIx_server_finalize.  That is counted, and mpirun is ended.
-launcher_hangs=0
-finish() {
-    local waited=0
-    while kill -0 "$1" && [ $waited -lt $((patience * 10)) ]; do # bash says here that a process was killed
-        sleep 0.1
-        waited=$((waited + 1))
-    done 2>/dev/null
-    if [ $waited -ge $((patience * 10)) ]; then
-        ps --ppid "$1" -o stat=,comm= | grep -v '^Z' | grep -q . && fail "it still runs after $patience s"
-        [ "$(ps -p "$1" -o comm=)" = mpirun ] || fail "it still runs after $patience s"
-        kill -9 "$1"
-        launcher_hangs=$((launcher_hangs + 1))
-    fi
-    wait "$1" 2>/dev/null
-}
-
-# ranks_of PID: the ranks' process ids; without mpirun the process itself.
-ranks_of() { if [ "$2" = 1 ]; then echo "$1"; else pgrep -P "$1" -x specrej; fi; }
-
-# readable FILE: every prompt in it is that of the undisturbed run, by our reader and by h5py.
-readable() {
-    [ -e "$1" ] || return 0
-    check part reference.h5 "$1"
-    "$SPECREJ" inspect "$1" >log 2>&1 || fail "inspect $1"
-    [ -n "$PYTHON" ] && "$PYTHON" -c "import h5py" 2>/dev/null || return 0
-    "$PYTHON" - "$1" >log 2>&1 <<'PY' || fail "h5py cannot read $1"
-import sys, h5py
-try:
-    f = h5py.File(sys.argv[1], "r")
-except OSError:
-    f = h5py.File(sys.argv[1], "r", swmr=True)
-prompts = f["prompts"][:]
-assert len(set(prompts["prompt_index"])) == len(prompts)
-for p in prompts:
-    rows = f["candidates"][p["first_candidates"]:p["first_candidates"] + p["count_candidates"]]
-    assert (rows["prompt_index"] == p["prompt_index"]).all()
-PY
-}
+sizes=(1)
+has_mpi && sizes=(1 2 4)
 
 # ---- readable while it is written ----
-begin=$(date +%s%N)
 run 1 reference.h5 "${small[@]}"
-length_ms=$((($(date +%s%N) - begin) / 1000000))
 start 1 watched.h5 "${small[@]}"
 "${command[@]}" >log.job 2>&1 &
 job=$!
-while kill -0 $job 2>/dev/null; do readable watched.h5; done
+while kill -0 $job 2>/dev/null; do readable watched.h5 reference.h5; done
 finish $job || fail "status $? of: ${command[*]}"
 check same reference.h5 watched.h5
 echo "readable at any moment"
-
-# ---- kill -9 of a random rank at a random moment ----
-sizes=(1)
-has_mpi && sizes=(1 2 4)
-hits=0 missed=0 complete=0 slowest=0
-overlap=3 # prompts in flight: of one file 3, of the next 1
-for ((i = 0; hits < kills && i < 4 * kills + 20; i++)); do
-    ranks=${sizes[i % ${#sizes[@]}]}
-    start "$ranks" killed.h5 "${small[@]}" overlap=$overlap
-    "${command[@]}" >log 2>&1 &
-    job=$!
-    sleep "$(awk -v ms="$length_ms" -v r=$RANDOM 'BEGIN { printf "%.3f", ms * r / 32768 / 1000 }')"
-    mapfile -t pids < <(ranks_of $job "$ranks")
-    if [ ${#pids[@]} -gt 0 ] && kill -9 "${pids[RANDOM % ${#pids[@]}]}" 2>/dev/null; then
-        began=$SECONDS hangs=$launcher_hangs
-        if finish $job; then # its work was done: only its entry in the process table was left
-            missed=$((missed + 1))
-        else
-            hits=$((hits + 1))
-        fi
-        [ $launcher_hangs = $hangs ] && [ $((SECONDS - began)) -gt $slowest ] && slowest=$((SECONDS - began))
-    else # no rank yet, or none any more
-        missed=$((missed + 1))
-        wait $job || fail "status $? of: ${command[*]}"
-    fi
-    readable killed.h5
-    [ "$("$COMPARE_RESULTS" verify killed.h5 2>/dev/null || echo 0)" = 60 ] || continue
-    run 1 killed.h5 "${small[@]}" overlap=$overlap
-    check same reference.h5 killed.h5
-    complete=$((complete + 1)) overlap=$((4 - overlap))
-    rm -f killed.h5*
-done
-[ $hits = "$kills" ] || fail "only $hits of $kills kills met a running rank"
-run 1 killed.h5 "${small[@]}" overlap=$overlap
-check same reference.h5 killed.h5
-echo "$hits kills ($missed more found nothing to kill, $complete files were completed on the way): no prompt lost," \
-    "doubled or changed; a job ended at most $slowest s after its rank; mpirun itself hung $launcher_hangs times"
 
 # ---- signals ----
 # stopped STATUS SIGNAL RANKS OVERLAP: status 75, this word in /runs and in the status file, and it can be continued.
@@ -121,7 +37,7 @@ stopped() {
     [ "$("$COMPARE_RESULTS" runs $out | tail -1)" = "$word" ] || fail "the run is not marked $word"
     [ "$word" = 3 ] && state=continue
     grep -q "\"state\":\"$state\"" $out.status.json || fail "$(cat $out.status.json)"
-    readable $out
+    readable $out reference.h5
     run "$ranks" $out "${small[@]}" "overlap=$overlap"
     check same reference.h5 $out
 }
@@ -136,7 +52,7 @@ echo "SIGUSR1 and SIGTERM: committed, status 75, continued"
 after_full_disk() {
     [ "$1" = 1 ] || fail "status $1, not 1, on a full disk"
     grep -q "specrej: error: $2: .*run the same command to continue" log || fail "no clear message about $2"
-    readable "$2"
+    readable "$2" reference.h5
 }
 if command -v prlimit >/dev/null; then
     start 1 limited.h5 "${small[@]}"
