@@ -2,7 +2,7 @@
  * point; agreement. A check that fails ends all ranks (ENSURE), so that none waits for the others.
  *
  *     test_comm             on any number of ranks
- *     test_comm large       also sends more than 2 GiB (needs 5 GiB of memory per rank) */
+ *     test_comm large       also sends more than 2 GiB (needs as much memory on every rank) */
 #include "base/clock.h"
 #include "base/fmath.h"
 #include "base/mem.h"
@@ -272,25 +272,71 @@ static void test_all(struct comm *c)
     test_grid(c);
 }
 
-/* More than an int can count, through every call that moves bytes. */
-static void test_large(struct comm *c)
+/* ---- more than an int can count, through every call that moves bytes ---- */
+
+static void large_bcast(struct comm *c, unsigned char *p, size_t n)
 {
-    size_t n = ((size_t)9 << 28) + 5, last = (size_t)comm_size(c) - 1;
-    unsigned char *p = mem_calloc(n, 1);
     if (comm_rank(c) == 0) memset(p, 7, n);
     comm_bcast(c, p, n, 0);
     for (size_t i = 0; i < n; i += 4099) ENSURE(p[i] == 7);
     ENSURE(p[n - 1] == 7);
-    if (last > 0 && comm_rank(c) == (int)last) {
-        p[n - 1] = 9;
-        comm_send(c, p, n, 0, 1);
-    } else if (last > 0 && comm_rank(c) == 0) {
-        size_t bytes;
-        unsigned char *got = comm_recv(c, (int)last, 1, &bytes);
-        ENSURE(bytes == n && got[n - 1] == 9 && memcmp(got, p, n - 1) == 0);
-        free(got);
+}
+
+/* Every rank's part is its number. */
+static void large_allgather(struct comm *c, unsigned char *p, size_t n)
+{
+    size_t part = n / (size_t)comm_size(c);
+    memset(p, 0, n);
+    memset(p + (size_t)comm_rank(c) * part, comm_rank(c) + 1, part);
+    comm_allgather(c, p + (size_t)comm_rank(c) * part, part, p);
+    for (int r = 0; r < comm_size(c); r++) {
+        const unsigned char *q = p + (size_t)r * part;
+        for (size_t i = 0; i < part; i += 4099) ENSURE(q[i] == r + 1);
+        ENSURE(q[part - 1] == r + 1);
     }
+}
+
+static void large_sum(struct comm *c, unsigned char *p, size_t n)
+{
+    uint64_t *v = (uint64_t *)(void *)p, ranks = (uint64_t)comm_size(c);
+    for (size_t i = 0; i < n / 8; i++) v[i] = i;
+    comm_sum_u64_array(c, v, n / 8);
+    for (size_t i = 0; i < n / 8; i++) ENSURE(v[i] == i * ranks);
+}
+
+/* From the last rank to rank 0, as a message and as its part of a gathering. */
+static void large_message(struct comm *c, size_t n)
+{
+    int last = comm_size(c) - 1, me = comm_rank(c);
+    size_t *sizes = mem_calloc((size_t)comm_size(c), sizeof *sizes), bytes = me == last ? n : 0;
+    unsigned char *p = mem_calloc(bytes, 1);
+    void *got = NULL;
+    if (me == last) memset(p, 7, n);
+    if (me == last) p[n - 1] = 9;
+    for (int k = 0; k < 2; k++) {
+        if (k == 1) comm_gatherv(c, p, bytes, &got, sizes, 0);
+        if (k == 0 && me == last) comm_send(c, p, n, 0, 1);
+        if (k == 0 && me == 0) got = comm_recv(c, last, 1, &sizes[last]);
+        ENSURE(me != 0 || sizes[last] == n);
+        const unsigned char *q = got;
+        for (size_t i = 0; q && i < n - 1; i += 4099) ENSURE(q[i] == 7);
+        ENSURE(!q || q[n - 1] == 9);
+        free(got);
+        got = NULL;
+    }
+    free(sizes);
     free(p);
+}
+
+static void test_large(struct comm *c)
+{
+    size_t n = ((size_t)1 << 31) + 5;
+    unsigned char *p = mem_calloc(n, 1);
+    large_bcast(c, p, n);
+    large_allgather(c, p, n);
+    large_sum(c, p, n);
+    free(p);
+    if (comm_size(c) > 1) large_message(c, n);
 }
 
 int main(int argc, char **argv)

@@ -103,6 +103,15 @@ static void test_exchange(void **state)
         for (const enum dtype *d = types_for_test(); *d; d++) check_exchange(tensor, *d);
 }
 
+/* Pages that are larger than a message may be (beyond 2 GiB; here beyond 40 bytes). */
+static void test_large_pages(void **state)
+{
+    (void)state;
+    comm_set_piece(world, 40);
+    if (comm_size(world) > 1) check_exchange(1, DTYPE_ID_F32);
+    comm_set_piece(world, 1 << 30);
+}
+
 /* One group: nothing to talk about. */
 static void test_alone(void **state)
 {
@@ -113,5 +122,6 @@ static void test_alone(void **state)
 }
 
 static const struct CMUnitTest tests[] = {cmocka_unit_test(test_exchange),
+                                          cmocka_unit_test(test_large_pages),
                                           cmocka_unit_test(test_alone)};
 RUN_TESTS(tests)

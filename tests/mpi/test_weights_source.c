@@ -145,6 +145,8 @@ int main(int argc, char **argv)
     test_config_asks_for_more(world);
     test_reader_fails(world);
     test_one_rank_fails(world);
+    comm_set_piece(world, 1000); /* every block goes in several pieces, as those beyond 1 GiB do */
+    test_equal(world);
     comm_barrier(world);
     if (comm_rank(world) == 0) printf("%d ranks: passed\n", comm_size(world));
     comm_stop(world);
