@@ -75,6 +75,7 @@ find_missing() {
         need "clang 14 with libFuzzer and OpenMP" "clang-14 libclang-rt-14-dev libomp-14-dev" has_fuzzer
         need "cppcheck" cppcheck command -v cppcheck
         need "valgrind" valgrind command -v valgrind
+        wish "valgrind's wrappers of MPI" valgrind-mpi has_mpi_wrappers
         need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
         wish "Chromium (looks at the page of specrej report)" chromium has_browser
         wish "h5py and pandas for python3 (read result files as users do)" "python3-h5py python3-pandas" has_pandas
@@ -115,6 +116,10 @@ has_browser() {
 has_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return 0 * (n && d[0]); }' |
         clang-14 -x c -fsanitize=fuzzer,address -fopenmp -o /dev/null -
+}
+
+has_mpi_wrappers() {
+    [ -n "$(find /usr/lib -name 'libmpiwrap-*linux.so' -print -quit)" ]
 }
 
 # Its daemons are in folders that are not in everybody's PATH.

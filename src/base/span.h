@@ -17,8 +17,8 @@ enum span_phase {
     SPAN_PHASES
 };
 
-struct span {
-    int32_t phase;
+struct span { /* travels between ranks as it is: no padding */
+    int32_t phase, reserved;
     int64_t prompt_index, step, start_ns, end_ns, sequences, tokens, bytes;
 };
 

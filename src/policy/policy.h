@@ -21,14 +21,16 @@ enum policy_candidate_status {
                         its reward is NaN, taken at its n_tokens */
 };
 
+/* It travels between ranks as it is: no padding, whose bytes nobody sets. */
 struct policy_candidate {
     enum policy_candidate_status status;
+    int32_t rejected_round; /* -1: never cut; a complete candidate that was cut keeps its status */
     int64_t n_tokens;
-    int64_t pages;         /* KV pages that it holds */
-    float reward;          /* latest, NaN before the first scoring */
+    int64_t pages; /* KV pages that it holds */
+    float reward;  /* latest, NaN before the first scoring */
+    int32_t reserved;
     int64_t reward_tokens; /* n_tokens when it was taken, -1: never */
     double logprob_sum;
-    int32_t rejected_round; /* -1: never cut; a complete candidate that was cut keeps its status */
 };
 
 struct policy_view {

@@ -29,7 +29,7 @@ void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_n
     const struct worker *w = st->w;
     if (w->job->record.trace == RECORD_TRACE_OFF || st->spans.n >= MAX_SPANS) return;
     int64_t from = start_ns - w->start_ns, to = end_ns - w->start_ns;
-    struct span s = {(int32_t)phase, st->in->index, st->step, from, to, sequences, tokens, 0};
+    struct span s = {(int32_t)phase, 0, st->in->index, st->step, from, to, sequences, tokens, 0};
     ARRAY_PUSH(st->spans, s);
 }
 
