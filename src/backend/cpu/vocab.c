@@ -36,6 +36,8 @@ struct vocab_max vocab_max(struct vocab_row r)
     struct vocab_max out = {.x = max, .id = INT32_MAX, .broken = bad > 0};
     for (int64_t i = 0; i < r.n && out.id == INT32_MAX; i++)
         if (r.x[i] == max) out.id = (int32_t)(r.begin + i);
+    /* OpenMP lets a reduction begin at the least finite number, and clang does. */
+    if (out.id == INT32_MAX) out.x = -INFINITY;
     return out;
 }
 
