@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and passes every test.
 #   bash tests/run.sh                     preset release
-#   bash tests/run.sh asan                another preset of CMakePresets.json: debug, asan, single
+#   bash tests/run.sh asan                another preset of CMakePresets.json: debug, asan, tsan, single
 #   bash tests/run.sh asan -L 'unit|mpi'  what follows the preset goes to ctest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
