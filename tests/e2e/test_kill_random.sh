@@ -124,12 +124,17 @@ next_file() {
     deaths=$((1 + dice[5] % 6)) whole=no had=0 seen=0 files=$((files + 1))
 }
 
-# moment RANKS: seconds until the kill, anywhere between the first process and the end.
+# moment RANKS JOB: wait for it.  Every other one is anywhere between the first process and the end, the rest while the
+# job works: starting takes most of the time of so small a job.
 moment() {
-    local left=$((total - had))
+    local left=$((total - had)) start=${start_ms[$1]}
+    if [ $((dice[3] / 4 % 2)) = 1 ]; then
+        start=0
+        while [ "$(phase killed.h5)" = starting ] && kill -0 "$2" 2>/dev/null; do sleep 0.01; done
+    fi
     [ "$method" != judged ] || left=$((left + total / 3)) # the judge comes after the prompts
-    awk -v s="${start_ms[$1]}" -v l="${length_ms[$1]}" -v left=$left -v n=30 -v r="${dice[0]}" \
-        'BEGIN { printf "%.3f", (s + (l - s) * left / n) * r / 32768 / 1000 }'
+    sleep "$(awk -v s="$start" -v l=$((length_ms[$1] - start_ms[$1])) -v left=$left -v n=30 -v r="${dice[0]}" \
+        'BEGIN { printf "%.3f", (s + l * left / n) * r / 32768 / 1000 }')"
 }
 
 # attempt: one start, killed at some moment of it; 1: it was done before, or not yet there.
@@ -145,7 +150,7 @@ attempt() {
     touch started
     "${command[@]}" >log 2>&1 &
     job=$!
-    sleep "$(moment "$ranks")"
+    moment "$ranks" $job
     [ $((dice[3] % 4)) != 0 ] || seen=$(committed killed.h5) # not always: it takes time
     mapfile -t pids < <(ranks_of $job "$ranks")
     phase=$(phase killed.h5) began=$SECONDS
