@@ -1,13 +1,8 @@
 /* Time of prefill and of decode steps on a random model of a given shape, beside their floor.
  *
- *     bench_decode CONFIG_FOLDER [options] B...
- *         --backend auto|cpu|cuda   --dtype f32|bf16|f16|fp8
- *         --rows R      most rows of a forward pass
+ *     bench_decode CONFIG_FOLDER [options] B...      (bench.h has those that all have)
  *         --prompt P,...  shared prompt tokens             --own S,...  own tokens before the clock
- *         --new T       tokens that are timed              --repeat R
- *         --reproducible yes|no   how ranks add up; one rank does the same in both
- *         --gbs X --tflops Y        a rank's measured rates: floor and ratio are printed
- *         --seconds X   what is not begun by then is listed as not measured
+ *         --new T       tokens that are timed
  *
  * One line per P, S and B, as CSV: B, P, S, T, prefill_ms, step_ms (median over repeats of the time
  * of T steps), tok_s, floor_ms (model/cost.h), ratio (floor over time), gflops of the step, rows
@@ -16,97 +11,20 @@
  * device).  A B whose KV does not fit is a line that says so.
  *
  * Own tokens' K and V are what their pages happened to hold: time does not depend on it. */
-#include "base/clock.h"
 #include "base/mem.h"
+#include "bench/bench.h"
+#include "bench/op_times.h"
 #include "decode/engine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct list {
-    int64_t items[32];
-    int n;
-};
-
 struct setup {
-    const char *folder;
-    enum device_choice device;
-    enum dtype dtype;
-    bool reproducible;
-    int64_t P, S, T, R, rows; /* P, S: those of `prompts` and `owns` in turn */
-    struct list prompts, owns, B;
-    double gbs, tflops, seconds, begun;
+    struct bench b;
+    int64_t P, S, T; /* P, S: those of `prompts` and `owns` in turn */
+    struct numbers prompts, owns;
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Place of `text` in a list that ends with NULL. */
-static int choose(const char *text, const char *const *names)
-{
-    for (int i = 0; names[i]; i++)
-        if (!strcmp(text, names[i])) return i;
-    DIE("unknown: %s", text);
-}
-
-static void parse_list(struct list *l, char *text)
-{
-    l->n = 0;
-    for (char *t = strtok(text, ","); t && l->n < 32; t = strtok(NULL, ","))
-        l->items[l->n++] = strtoll(t, NULL, 10);
-}
-
-static void parse(struct setup *s, int argc, char **argv)
-{
-    static const char *const devices[] = {"auto", "cpu", "cuda", NULL}, *const dtypes[] = {
-                                                                            "auto", "f32", "bf16",
-                                                                            "f16",  "fp8", NULL};
-    static const char *const answers[] = {"no", "yes", NULL};
-    *s = (struct setup){.prompts = {{256}, 1},
-                        .owns = {{0}, 1},
-                        .T = 16,
-                        .R = 3,
-                        .rows = 512,
-                        .reproducible = true,
-                        .begun = clock_s()};
-    const struct {
-        const char *name;
-        int64_t *number;
-        double *rate;
-        struct list *list;
-    } options[] = {{"--prompt", NULL, NULL, &s->prompts}, {"--own", NULL, NULL, &s->owns},
-                   {"--new", &s->T, NULL, NULL},          {"--repeat", &s->R, NULL, NULL},
-                   {"--rows", &s->rows, NULL, NULL},      {"--gbs", NULL, &s->gbs, NULL},
-                   {"--tflops", NULL, &s->tflops, NULL},  {"--seconds", NULL, &s->seconds, NULL}};
-    for (int i = 1; i < argc; i++) {
-        size_t k = 0, n = sizeof options / sizeof *options;
-        while (k < n && strcmp(argv[i], options[k].name) != 0) k++;
-        bool more = i + 1 < argc;
-        if (k < n && more && options[k].list)
-            parse_list(options[k].list, argv[++i]);
-        else if (k < n && more && options[k].number)
-            *options[k].number = strtoll(argv[++i], NULL, 10);
-        else if (k < n && more)
-            *options[k].rate = strtod(argv[++i], NULL);
-        else if (!strcmp(argv[i], "--backend") && more)
-            s->device = (enum device_choice)choose(argv[++i], devices);
-        else if (!strcmp(argv[i], "--dtype") && more)
-            s->dtype = (enum dtype)choose(argv[++i], dtypes);
-        else if (!strcmp(argv[i], "--reproducible") && more)
-            s->reproducible = choose(argv[++i], answers);
-        else if (!s->folder)
-            s->folder = argv[i];
-        else if (s->B.n < 32)
-            s->B.items[s->B.n++] = strtoll(argv[i], NULL, 10);
-    }
-    if (!s->folder || s->B.n == 0)
-        DIE("usage: bench_decode CONFIG_FOLDER [options] B... (options: the head of "
-            "bench_decode.c)");
-}
 
 /* A live candidate with S own tokens, without pages yet. */
 static void start(struct sequence *q, const struct setup *s, int32_t number)
@@ -134,34 +52,36 @@ struct timing {
     double step_s;
     int64_t hands;
 };
-static struct timing timed_steps(struct engine *g, struct decoding *part, int64_t T, int64_t ahead)
+static struct timing timed_steps(const struct bench *b, struct engine *g, struct decoding *part,
+                                 int64_t T, int64_t ahead)
 {
     struct timing t = {0};
-    double begin = clock_s();
+    double begin = bench_clock_s(b);
     for (int64_t done = 0; done < T; t.hands++) {
         int64_t steps = engine_steps(g, part->live, part->n, T - done < ahead ? T - done : ahead);
         engine_step(g, part, 1, steps);
         if (part->n_broken > 0) DIE("logits are not finite");
         done += steps;
     }
-    t.step_s = (clock_s() - begin) / (double)T;
+    t.step_s = (bench_clock_s(b) - begin) / (double)T;
     return t;
 }
 
 static void print_line(const struct model *m, const struct setup *s, int64_t B, double prefill,
                        double step, double hand, const struct model_stats *before)
 {
+    double gbs = s->b.gbs, tflops = s->b.tflops;
     struct model_stats done = {0};
     model_stats_add(&done, before, &m->stats);
     struct cost cost = model_cost(m, &done);
     double rows = (double)(m->stats.rows - before->rows) / (double)s->T;
     printf("%lld,%lld,%lld,%lld,%.2f,%.3f,%.1f,", (long long)B, (long long)s->P, (long long)s->S,
            (long long)s->T, prefill * 1e3, step * 1e3, (double)B / step);
-    if (s->gbs > 0 && s->tflops > 0) {
+    if (gbs > 0 && tflops > 0) {
         int64_t own = B * (s->S + s->T / 2 + 1);
         double ranks = (double)comm_size(m->backend->tensor);
         double floor = cost_decode_floor_s(&m->arch, m->backend->dtype, B, s->P, own,
-                                           ranks * s->gbs * 1e9, ranks * s->tflops * 1e12);
+                                           ranks * gbs * 1e9, ranks * tflops * 1e12);
         printf("%.3f,%.3f,", floor * 1e3, floor / step);
     } else {
         printf(",,");
@@ -182,9 +102,10 @@ struct run {
     struct sequence *seqs;  /* [B] */
     struct sequence **live; /* [B] */
     struct engine_prompt prompt;
-    struct decoding part;    /* all of it */
-    double prefill_s;        /* of the last run */
-    struct model_stats then; /* when its clock started */
+    struct decoding part;      /* all of it */
+    double prefill_s, steps_s; /* of the last run */
+    struct model_stats then;   /* when its clock started */
+    struct op_times ops;       /* of its steps */
 };
 
 /* Prefill, own tokens, first tokens, then T timed steps. */
@@ -192,9 +113,9 @@ static struct timing run_once(struct run *r, int64_t number, int64_t ahead)
 {
     const struct setup *s = r->s;
     struct err e;
-    double t0 = clock_s();
+    double t0 = bench_clock_s(&s->b);
     if (engine_begin(r->g, &r->prompt, r->k, number, r->ids, s->P, &e) < 0) DIE("%s", e.text);
-    r->prefill_s = clock_s() - t0;
+    r->prefill_s = bench_clock_s(&s->b) - t0;
     for (int64_t i = 0; i < r->B; i++) {
         start(&r->seqs[i], s, (int32_t)i);
         r->live[i] = &r->seqs[i];
@@ -203,7 +124,12 @@ static struct timing run_once(struct run *r, int64_t number, int64_t ahead)
     r->part = (struct decoding){.prompt = &r->prompt, .live = r->live, .n = r->B};
     engine_step(r->g, &r->part, 1, 1);
     r->then = r->m->stats;
-    return timed_steps(r->g, &r->part, s->T, ahead);
+    r->ops.n = 0;
+    if (s->b.shows_ops) op_times_into(&s->b, &r->ops);
+    struct timing t = timed_steps(&s->b, r->g, &r->part, s->T, ahead);
+    r->steps_s = t.step_s * (double)s->T;
+    if (s->b.shows_ops) op_times_into(&s->b, NULL);
+    return t;
 }
 
 static void run_end(struct run *r)
@@ -215,7 +141,7 @@ static void run_end(struct run *r)
 /* Median seconds of a step; *hands: of a run. */
 static double median_step(struct run *r, int64_t ahead, int64_t *hands)
 {
-    int64_t R = r->s->R;
+    int64_t R = r->s->b.repeat;
     double *times = mem_calloc((size_t)R, sizeof *times);
     for (int64_t i = 0; i < R; i++) {
         if (i > 0) run_end(r);
@@ -223,8 +149,7 @@ static double median_step(struct run *r, int64_t ahead, int64_t *hands)
         times[i] = t.step_s;
         *hands = t.hands;
     }
-    qsort(times, (size_t)R, sizeof *times, by_value);
-    double median = times[R / 2];
+    double median = bench_median(times, R);
     free(times);
     return median;
 }
@@ -232,7 +157,7 @@ static double median_step(struct run *r, int64_t ahead, int64_t *hands)
 /* Seconds of a handing over: what T of them take longer than `hands`. */
 static double hand_s(struct run *r, double step, int64_t hands)
 {
-    int64_t T = r->s->T, ones;
+    int64_t T = r->s->T, ones = 0;
     if (hands >= T) return 0;
     double alone = median_step(r, 1, &ones);
     run_end(r);
@@ -250,14 +175,15 @@ static void measure(struct model *m, struct kvcache *k, struct engine *g, const 
                     .ids = mem_calloc((size_t)s->P, sizeof *r.ids),
                     .seqs = mem_calloc((size_t)B, sizeof *r.seqs),
                     .live = mem_calloc((size_t)B, sizeof *r.live)};
-    int64_t hands;
-    for (int64_t i = 0; i < s->P; i++) r.ids[i] = (int32_t)((i * 7919 + 3) % m->arch.V);
+    int64_t hands = 0;
+    for (int64_t i = 0; i < s->P; i++) r.ids[i] = bench_token(&s->b, i);
     double step = median_step(&r, INT64_MAX, &hands), prefill = r.prefill_s;
     struct model_stats then = r.then, now = m->stats;
     run_end(&r);
     double hand = hand_s(&r, step, hands);
     m->stats = now; /* of the run that is printed */
     print_line(m, s, B, prefill, step, hand, &then);
+    if (s->b.shows_ops) op_times_print(&r.ops, r.steps_s);
     free(r.ids);
     free(r.seqs);
     free(r.live);
@@ -269,35 +195,24 @@ static int64_t pages_for(const struct setup *s, int64_t B)
     return pages_of(s->P) + B * pages_of(s->S + s->T + 1);
 }
 
-/* Pages for the largest B, or as many as fit. */
-static int64_t choose_pages(const struct model *m, const struct setup *s)
-{
-    struct backend *b = m->backend;
-    struct kv_shape shape = {
-        .L = m->arch.L, .G = m->shard.G_local, .E = m->arch.E, .H = m->shard.H_local};
-    size_t workspace =
-        model_workspace_bytes(&m->arch, &m->shard, b->activation, s->P + s->S + s->T + 2, s->rows);
-    double room = 0.9 * (double)b->ops->free_bytes(b) - (double)workspace;
-    int64_t fit = (int64_t)(room / (double)b->ops->kv_page_bytes(b, shape)), most = 0;
-    for (int i = 0; i < s->B.n; i++)
-        if (pages_for(s, s->B.items[i]) > most) most = pages_for(s, s->B.items[i]);
-    return most < fit ? most : fit;
-}
-
 /* All B of one P and S. */
-static void measure_all(struct model *m, const struct setup *s)
+static void measure_all(struct setup *s)
 {
     struct err e;
-    int64_t pages = choose_pages(m, s);
-    if (model_prepare(m, s->P + s->S + s->T + 2, s->rows, pages, &e) < 0) DIE("%s", e.text);
+    struct model *m = &s->b.m;
+    int64_t positions = s->P + s->S + s->T + 2, pages = 0;
+    for (int i = 0; i < s->b.B.n; i++)
+        if (pages_for(s, s->b.B.items[i]) > pages) pages = pages_for(s, s->b.B.items[i]);
+    pages = bench_pages(&s->b, pages, positions, 0);
+    if (model_prepare(m, positions, s->b.rows, pages, &e) < 0) DIE("%s", e.text);
     struct kvcache *k = kvcache_create(m, pages);
     struct engine_config c = {.sample = {.temperature = 1, .top_k = 50, .top_p = 1},
                               .max_new_tokens = s->S + s->T + 2};
     struct engine *g = engine_create(m, &c, &e);
     if (!g) DIE("%s", e.text);
-    for (int i = 0; i < s->B.n; i++) {
-        int64_t B = s->B.items[i];
-        bool late = s->seconds > 0 && clock_s() - s->begun > s->seconds;
+    for (int i = 0; i < s->b.B.n; i++) {
+        int64_t B = s->b.B.items[i];
+        bool late = bench_is_late(&s->b);
         if (!late && pages_for(s, B) <= pages)
             measure(m, k, g, s, B);
         else
@@ -311,32 +226,20 @@ static void measure_all(struct model *m, const struct setup *s)
 
 int main(int argc, char **argv)
 {
-    struct comm *world = comm_start(&argc, &argv);
-    struct setup s;
-    struct err e = {0};
-    struct model m = {0};
-    parse(&s, argc, argv);
-    if (comm_rank(world) != 0 && !freopen("/dev/null", "w", stdout)) DIE("no /dev/null");
-    struct backend_config config = {
-        .device = s.device, .dtype = s.dtype, .reproducible = s.reproducible};
-    m.backend = backend_open(&config, world, world, NULL, &e);
-    if (!m.backend || arch_open(&m.arch, s.folder, &e) < 0 ||
-        shard_make(&m.shard, &m.arch, comm_size(world), comm_rank(world), &e) < 0 ||
-        weights_random(&m.weights, m.backend, &m.arch, &m.shard, 1, &e) < 0)
-        DIE("%s", e.text);
-    printf("# %s, %s, %s, %s, %d threads, %s, reproducible: %s, loaded in %.1f s\n",
-           m.backend->ops->name, m.backend->device, m.backend->versions,
-           dtype_name(m.backend->dtype), m.backend->threads, s.folder,
-           s.reproducible ? "yes" : "no", clock_s() - s.begun);
+    struct setup s = {
+        .b = {.rows = 512, .repeat = 3}, .prompts = {{256}, 1}, .owns = {{0}, 1}, .T = 16};
+    const struct bench_option options[] = {{.name = "--prompt", .numbers = &s.prompts},
+                                           {.name = "--own", .numbers = &s.owns},
+                                           {.name = "--new", .number = &s.T}};
+    bench_begin(&s.b, options, sizeof options / sizeof *options, argc, argv);
+    if (s.b.B.n == 0) DIE("usage: bench_decode CONFIG_FOLDER [options] B...");
     printf("B,P,S,T,prefill_ms,step_ms,tok_s,floor_ms,ratio,gflops,padded_rows,hand_us\n");
     for (int p = 0; p < s.prompts.n; p++)
         for (int o = 0; o < s.owns.n; o++) {
             s.P = s.prompts.items[p];
             s.S = s.owns.items[o];
-            measure_all(&m, &s);
+            measure_all(&s);
         }
-    model_close(&m);
-    backend_destroy(m.backend);
-    comm_stop(world);
+    bench_end(&s.b);
     return 0;
 }

@@ -81,7 +81,7 @@ score() {
             --gbs "$(ceiling memory_read)" --tflops "$(teraflops "$dtype")" $(quick "16 64" 2)
         save rounds "$build/tests/bench_rounds" "$work/reward" --dtype "$dtype" --prompt "$(quick 256 16)" \
             --candidates "$(quick 64 4)" --first "$(quick 32 4)" --rounds "$(quick 4 2)" --repeat "$runs" \
-            --gflops "$(ceiling "gemm_$dtype")"
+            --tflops "$(teraflops "$dtype")"
     done
 }
 
