@@ -48,60 +48,90 @@ CPU_CLONES static void round_row(uint16_t *out, const float *x, int64_t n)
     for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
 }
 
-/* A block of `panels` panels; *stride: from one to the next. */
-static const void *panel_block(const struct work *g, int64_t panel, int64_t panels, int64_t k,
-                               int64_t n, float *room, int64_t *stride)
+/* One piece of work: rows [row, row + rows) of panels [begin, end). */
+struct piece {
+    int64_t row, rows, begin, end;
+};
+
+/* A block: numbers [k, k + n) of `panels` panels, one or two, within a slice [k0, k1) of K. */
+struct block {
+    int64_t panel, panels, k, n, k0, k1;
+};
+
+/* The block as the tile takes it; *stride: from one panel to the next. */
+static const void *block_numbers(const struct work *g, const struct block *b, float *room,
+                                 int64_t *stride)
 {
     const struct weight *w = g->w;
-    int64_t depth = weight_depth(w), first = (panel * depth + k) * TILE_COLS;
+    int64_t depth = weight_depth(w), first = (b->panel * depth + b->k) * TILE_COLS;
     *stride = depth * TILE_COLS;
     if (w->dtype == DTYPE_ID_F32) return (const float *)w->panels + first;
     if (w->in_pairs) return (const uint16_t *)w->panels + first;
-    for (int64_t p = 0; p < panels; p++)
+    for (int64_t p = 0; p < b->panels; p++)
         widen_block(room + p * K_BLOCK * TILE_COLS,
-                    (const uint16_t *)w->panels + first + p * *stride, n * TILE_COLS);
+                    (const uint16_t *)w->panels + first + p * *stride, b->n * TILE_COLS);
     *stride = K_BLOCK * TILE_COLS;
     return room;
 }
 
-/* Numbers [k, k + n) of K for rows [row, row + rows) of `panels` panels, into c. */
-static void multiply(const struct work *g, float *c, int64_t ldc, int64_t row, int64_t rows,
-                     int64_t panel, int64_t panels, int64_t k, int64_t n, float *room)
+/* What will be multiplied after a block, where that lies as the tile takes it. */
+static const void *following(const struct work *g, const struct piece *p, const struct block *b)
 {
-    int64_t stride;
-    const char *block = panel_block(g, panel, panels, k, n, room, &stride);
-    const void *x = (const char *)g->x + (row * g->ldx + k) * g->number;
-    bool in_place = block != (const char *)room, ends = k + n >= weight_depth(g->w);
-    /* in memory the next block of these panels follows, or the first one of the next two */
-    int64_t ahead = n * TILE_COLS + (ends ? (panels - 1) * stride : 0);
-    bool is_last = panel + panels >= (g->w->N + TILE_COLS - 1) / TILE_COLS && ends;
-    g->tile(c, ldc, x, g->ldx, block, TILE_COLS, stride, panels, rows, n, k > 0,
-            in_place && !is_last ? block + ahead * g->number : block);
-}
-
-/* Rows [row, row + rows) of panels [begin, end). */
-static void gemm_block(const struct work *g, int64_t row, int64_t rows, int64_t begin, int64_t end,
-                       struct thread_room *room)
-{
-    int64_t N = g->w->N, depth = weight_depth(g->w), whole = N / TILE_COLS;
-    int64_t unit = (int64_t)sizeof(float) / g->number, outer = K_OUTER * unit;
-    for (int64_t k0 = 0; k0 < depth; k0 += outer) {
-        int64_t k1 = depth - k0 < outer ? depth : k0 + outer;
-        for (int64_t panel = begin, panels; panel < end; panel += panels) {
-            panels = panel + 1 < end && panel + 1 < whole ? 2 : 1;
-            float *c = panel < whole ? g->out + row * N + panel * TILE_COLS : room->edge;
-            for (int64_t k = k0; k < k1; k += K_BLOCK * unit)
-                multiply(g, c, panel < whole ? N : TILE_COLS, row, rows, panel, panels, k,
-                         k1 - k < K_BLOCK * unit ? k1 - k : K_BLOCK * unit, room->block);
+    int64_t depth = weight_depth(g->w), panel = b->panel, k = b->k + b->n;
+    int64_t all = (g->w->N + TILE_COLS - 1) / TILE_COLS;
+    if (k == b->k1) {
+        panel += b->panels;
+        k = b->k0;
+        if (panel >= p->end) {
+            k = b->k1 % depth; /* the next slice, or another piece */
+            panel = k > 0 ? p->begin : p->end < all ? p->end : b->panel;
         }
     }
-    int64_t columns = N - whole * TILE_COLS;
-    for (int64_t r = 0; r < rows && whole < end && columns > 0; r++)
-        memcpy(g->out + (row + r) * N + whole * TILE_COLS, room->edge + r * TILE_COLS,
+    return (const char *)g->w->panels + (panel * depth + k) * TILE_COLS * g->number;
+}
+
+/* The piece's rows times the block, into c. */
+static void multiply(const struct work *g, float *c, int64_t ldc, const struct piece *p,
+                     const struct block *b, float *room)
+{
+    int64_t stride;
+    const void *block = block_numbers(g, b, room, &stride);
+    const void *x = (const char *)g->x + (p->row * g->ldx + b->k) * g->number;
+    g->tile(c, ldc, x, g->ldx, block, TILE_COLS, stride, b->panels, p->rows, b->n, b->k > 0,
+            block == room ? block : following(g, p, b));
+}
+
+static void gemm_piece(const struct work *g, const struct piece *p, struct thread_room *room)
+{
+    int64_t N = g->w->N, depth = weight_depth(g->w), whole = N / TILE_COLS;
+    int64_t unit = (int64_t)sizeof(float) / g->number, outer = K_OUTER * unit,
+            step = K_BLOCK * unit;
+    struct block b;
+    for (b.k0 = 0; b.k0 < depth; b.k0 = b.k1) {
+        b.k1 = depth - b.k0 < outer ? depth : b.k0 + outer;
+        for (b.panel = p->begin; b.panel < p->end; b.panel += b.panels) {
+            bool is_whole = b.panel < whole;
+            float *c = is_whole ? g->out + p->row * N + b.panel * TILE_COLS : room->edge;
+            b.panels = b.panel + 1 < p->end && b.panel + 1 < whole ? 2 : 1;
+            for (b.k = b.k0; b.k < b.k1; b.k += step) {
+                b.n = b.k1 - b.k < step ? b.k1 - b.k : step;
+                multiply(g, c, is_whole ? N : TILE_COLS, p, &b, room->block);
+            }
+        }
+    }
+}
+
+/* What is left of a piece: the columns of a last panel that is not whole, and the bias. */
+static void finish_piece(const struct work *g, const struct piece *p,
+                         const struct thread_room *room)
+{
+    int64_t N = g->w->N, whole = N / TILE_COLS, columns = N - whole * TILE_COLS;
+    for (int64_t r = 0; r < p->rows && whole < p->end && columns > 0; r++)
+        memcpy(g->out + (p->row + r) * N + whole * TILE_COLS, room->edge + r * TILE_COLS,
                (size_t)columns * sizeof *g->out);
     if (!g->bias) return;
-    int64_t first = begin * TILE_COLS, last = end * TILE_COLS < N ? end * TILE_COLS : N;
-    for (int64_t r = row; r < row + rows; r++)
+    int64_t first = p->begin * TILE_COLS, last = p->end * TILE_COLS < N ? p->end * TILE_COLS : N;
+    for (int64_t r = p->row; r < p->row + p->rows; r++)
         for (int64_t i = first; i < last; i++) g->out[r * N + i] += g->bias[i];
 }
 
@@ -154,10 +184,13 @@ static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
     int threads = threads_for(cpu, g->T * g->w->N * g->w->K / 8);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < chunks * groups; i++) {
-        int64_t row = i % chunks * height, begin = i / chunks * width;
-        int64_t rows = g->T - row < height ? g->T - row : height;
-        int64_t end = begin + width < panels ? begin + width : panels;
-        if (rows > 0) gemm_block(g, row, rows, begin, end, rooms + omp_get_thread_num());
+        struct thread_room *room = rooms + omp_get_thread_num();
+        struct piece p = {.row = i % chunks * height, .begin = i / chunks * width};
+        p.rows = g->T - p.row < height ? g->T - p.row : height;
+        p.end = p.begin + width < panels ? p.begin + width : panels;
+        if (p.rows <= 0) continue;
+        gemm_piece(g, &p, room);
+        finish_piece(g, &p, room);
     }
 }
 

@@ -58,28 +58,24 @@ FM_INLINE float gelu_tanh(float x)
     return 0.5f * x * (1.0f + fm_tanh(inner));
 }
 
-CPU_CLONES static void activate_span(float *x, int64_t n, enum activation act)
+/* out = act(gate) * up */
+CPU_CLONES static void glu_span(float *out, const float *gate, const float *up, int64_t n,
+                                enum activation act)
 {
     switch (act) {
     case ACT_SILU:
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) x[i] = silu(x[i]);
+        for (int64_t i = 0; i < n; i++) out[i] = silu(gate[i]) * up[i];
         break;
     case ACT_GELU_TANH:
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) x[i] = gelu_tanh(x[i]);
+        for (int64_t i = 0; i < n; i++) out[i] = gelu_tanh(gate[i]) * up[i];
         break;
     case ACT_RELU:
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) x[i] = x[i] < 0.0f ? 0.0f : x[i];
+        for (int64_t i = 0; i < n; i++) out[i] = (gate[i] < 0.0f ? 0.0f : gate[i]) * up[i];
         break;
     }
-}
-
-CPU_CLONES static void multiply_span(float *x, const float *y, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) x[i] *= y[i];
 }
 
 void cpu_softcap(struct backend *b, float *x, int64_t n, float cap)
@@ -98,9 +94,7 @@ void cpu_glu(struct backend *b, void *out, const void *gate_up, int64_t T, int64
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < T * pieces; i++) {
         int64_t t = i / pieces, f = i % pieces * SPAN, n = F - f < SPAN ? F - f : SPAN;
-        float *piece = (float *)out + t * F + f;
-        memcpy(piece, in + t * 2 * F + f, (size_t)n * sizeof *piece);
-        activate_span(piece, n, act);
-        multiply_span(piece, in + t * 2 * F + F + f, n);
+        const float *gate = in + t * 2 * F + f;
+        glu_span((float *)out + t * F + f, gate, gate + F, n, act);
     }
 }

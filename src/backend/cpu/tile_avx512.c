@@ -44,6 +44,13 @@
 
 #define INLINE_512(isa) __attribute__((target(isa), always_inline)) static inline
 
+/* What a pass over k fetches for later: `step` bytes at each number (pair) of k, from `at` on; in a
+ * single pass of two panels also of the second one, `panel` bytes further on. */
+struct fetch {
+    const char *at;
+    int64_t step, panel;
+};
+
 INLINE_512("avx512f")
 void store_sums(const int rows, const int panels, float *c, int64_t ldc, __m512 sum[][2], bool add)
 {
@@ -82,19 +89,23 @@ void rows_widening(const int rows, const int panels, float *c, int64_t ldc, cons
     store_sums(rows, panels, c, ldc, sum, add);
 }
 
-INLINE_512("avx512f")
-void rows_f32(const int rows, const int panels, float *c, int64_t ldc, const float *a, int64_t lda,
-              const float *b, int64_t ldb, int64_t panel, int64_t k, bool add, const float *next)
+INLINE_512("avx512f,prfchw")
+void rows_f32(const int rows, const int panels, const bool single, float *c, int64_t ldc,
+              const float *a, int64_t lda, const float *b, int64_t ldb, int64_t panel, int64_t k,
+              bool add, struct fetch next)
 {
     __m512 sum[TILE_ROWS_AVX512][2];
-    FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
+    FOR_ROWS PANEL_OF
+    {
+        sum[r][p] = _mm512_setzero_ps();
+        __builtin_prefetch(c + r * ldc + p * TILE_COLS, 1, 3);
+    }
     for (int64_t i = 0; i < k; i++) {
         __m512 w[2];
-        PANEL_OF
-        {
-            _mm_prefetch((const char *)(next + p * panel + i * ldb), _MM_HINT_T1);
-            w[p] = _mm512_loadu_ps(b + p * panel + i * ldb);
-        }
+        _mm_prefetch(next.at, _MM_HINT_T1);
+        if (single && panels == 2) _mm_prefetch(next.at + next.panel, _MM_HINT_T1);
+        next.at += next.step;
+        PANEL_OF w[p] = _mm512_loadu_ps(b + p * panel + i * ldb);
         FOR_ROWS
         {
             __m512 x = _mm512_set1_ps(a[r * lda + i]);
@@ -105,20 +116,23 @@ void rows_f32(const int rows, const int panels, float *c, int64_t ldc, const flo
 }
 
 /* Pairs of k: a [rows][k / 2] of two numbers, b [k / 2][16] of two numbers. */
-INLINE_512("avx512f,avx512bf16")
-void rows_bf16(const int rows, const int panels, float *c, int64_t ldc, const uint16_t *a,
-               int64_t lda, const uint16_t *b, int64_t panel, int64_t k, bool add,
-               const uint16_t *next)
+INLINE_512("avx512f,avx512bf16,prfchw")
+void rows_bf16(const int rows, const int panels, const bool single, float *c, int64_t ldc,
+               const uint16_t *a, int64_t lda, const uint16_t *b, int64_t panel, int64_t k,
+               bool add, struct fetch next)
 {
     __m512 sum[TILE_ROWS_AVX512][2];
-    FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
+    FOR_ROWS PANEL_OF
+    {
+        sum[r][p] = _mm512_setzero_ps();
+        __builtin_prefetch(c + r * ldc + p * TILE_COLS, 1, 3);
+    }
     for (int64_t i = 0; i < k; i += 2) {
         __m512bh w[2];
-        PANEL_OF
-        {
-            _mm_prefetch((const char *)(next + p * panel + i * TILE_COLS), _MM_HINT_T1);
-            w[p] = (__m512bh)_mm512_loadu_si512(b + p * panel + i * TILE_COLS);
-        }
+        _mm_prefetch(next.at, _MM_HINT_T1);
+        if (single && panels == 2) _mm_prefetch(next.at + next.panel, _MM_HINT_T1);
+        next.at += next.step;
+        PANEL_OF w[p] = (__m512bh)_mm512_loadu_si512(b + p * panel + i * TILE_COLS);
         FOR_ROWS
         {
             int pair;
@@ -130,15 +144,17 @@ void rows_bf16(const int rows, const int panels, float *c, int64_t ldc, const ui
     store_sums(rows, panels, c, ldc, sum, add);
 }
 
-__attribute__((target("avx512f"))) static void some_f32(int64_t rows, int64_t panels, float *c,
-                                                        int64_t ldc, const float *a, int64_t lda,
-                                                        const float *b, int64_t ldb, int64_t panel,
-                                                        int64_t k, bool add, const float *next)
+__attribute__((target("avx512f,prfchw"))) static void
+some_f32(int64_t rows, int64_t panels, bool single, float *c, int64_t ldc, const float *a,
+         int64_t lda, const float *b, int64_t ldb, int64_t panel, int64_t k, bool add,
+         struct fetch next)
 {
-    if (panels == 2)
-        BY_ROWS(rows_f32, 2, c, ldc, a, lda, b, ldb, panel, k, add, next)
+    if (panels == 1)
+        BY_ROWS(rows_f32, 1, false, c, ldc, a, lda, b, ldb, panel, k, add, next)
+    else if (single)
+        BY_ROWS(rows_f32, 2, true, c, ldc, a, lda, b, ldb, panel, k, add, next)
     else
-        BY_ROWS(rows_f32, 1, c, ldc, a, lda, b, ldb, panel, k, add, next)
+        BY_ROWS(rows_f32, 2, false, c, ldc, a, lda, b, ldb, panel, k, add, next)
 }
 
 __attribute__((target("avx512f"))) static void some_widening(int64_t rows, int64_t panels, float *c,
@@ -153,14 +169,16 @@ __attribute__((target("avx512f"))) static void some_widening(int64_t rows, int64
         BY_ROWS(rows_widening, 1, c, ldc, a, lda, b, ldb, panel, k, add, next)
 }
 
-__attribute__((target("avx512f,avx512bf16"))) static void
-some_bf16(int64_t rows, int64_t panels, float *c, int64_t ldc, const uint16_t *a, int64_t lda,
-          const uint16_t *b, int64_t panel, int64_t k, bool add, const uint16_t *next)
+__attribute__((target("avx512f,avx512bf16,prfchw"))) static void
+some_bf16(int64_t rows, int64_t panels, bool single, float *c, int64_t ldc, const uint16_t *a,
+          int64_t lda, const uint16_t *b, int64_t panel, int64_t k, bool add, struct fetch next)
 {
-    if (panels == 2)
-        BY_ROWS(rows_bf16, 2, c, ldc, a, lda, b, panel, k, add, next)
+    if (panels == 1)
+        BY_ROWS(rows_bf16, 1, false, c, ldc, a, lda, b, panel, k, add, next)
+    else if (single)
+        BY_ROWS(rows_bf16, 2, true, c, ldc, a, lda, b, panel, k, add, next)
     else
-        BY_ROWS(rows_bf16, 1, c, ldc, a, lda, b, panel, k, add, next)
+        BY_ROWS(rows_bf16, 2, false, c, ldc, a, lda, b, panel, k, add, next)
 }
 
 /* Heights as even as can be: 9 rows are 5 and 4, not 8 and 1. */
@@ -170,14 +188,29 @@ static int64_t next_rows(int64_t rows)
     return (rows + tiles - 1) / tiles;
 }
 
+/* Of `next`, `line` bytes in each panel for each number (pair) of k, the part that is fetched by
+ * pass `pass` of `passes`: all in the first one would wait for memory. */
+static struct fetch fetch_part(const void *next, int64_t line, int64_t k, int64_t panel,
+                               int64_t panels, int64_t pass, int64_t passes)
+{
+    struct fetch f = {next, line, panel};
+    if (passes == 1) return f;
+    int64_t each = passes / panels; /* passes for a panel; one too many fetches nothing new */
+    f.step = pass < each * panels ? (line + each - 1) / each : 0;
+    f.at += (pass < each ? 0 : panel) + pass % each * k * f.step;
+    return f;
+}
+
 void tile_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b, int64_t ldb,
                      int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
                      const void *next)
 {
     const float *x = a;
-    for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
+    int64_t number = (int64_t)sizeof *x, passes = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
+    for (int64_t n, pass = 0; rows > 0; rows -= n, x += n * lda, c += n * ldc, pass++) {
+        struct fetch f = fetch_part(next, ldb * number, k, panel * number, panels, pass, passes);
         n = next_rows(rows);
-        some_f32(n, panels, c, ldc, x, lda, b, ldb, panel, k, add, next);
+        some_f32(n, panels, passes == 1, c, ldc, x, lda, b, ldb, panel, k, add, f);
     }
 }
 
@@ -198,9 +231,12 @@ void tile_bf16_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const v
 {
     (void)ldb;
     const uint16_t *x = a;
-    for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
+    int64_t number = (int64_t)sizeof *x, passes = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
+    for (int64_t n, pass = 0; rows > 0; rows -= n, x += n * lda, c += n * ldc, pass++) {
+        struct fetch f =
+            fetch_part(next, 2 * TILE_COLS * number, k / 2, panel * number, panels, pass, passes);
         n = next_rows(rows);
-        some_bf16(n, panels, c, ldc, x, lda, b, panel, k, add, next);
+        some_bf16(n, panels, passes == 1, c, ldc, x, lda, b, panel, k, add, f);
     }
 }
 #endif
