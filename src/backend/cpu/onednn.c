@@ -33,7 +33,7 @@ struct shape {
     int64_t n, K, stride;
     dnnl_memory_desc_t packed;
     size_t scratchpad_bytes;
-    bool keeps_rows;
+    bool is_there, keeps_rows; /* its primitives are; and passed the test */
     struct rung rung[RUNGS];
 };
 
@@ -322,9 +322,9 @@ static const struct shape *shape_of(struct onednn *o, int64_t n, int64_t K, int6
             return o->items[i];
     struct shape *s = mem_calloc(1, sizeof *s);
     *s = (struct shape){.n = n, .K = K, .stride = stride};
-    bool good = choose_layout(o, s, 64);
-    for (int i = 0; i < RUNGS && good; i++) good = rung_begin(o, s, i);
-    s->keeps_rows = good && test_shape(o, s);
+    s->is_there = choose_layout(o, s, 64);
+    for (int i = 0; i < RUNGS && s->is_there; i++) s->is_there = rung_begin(o, s, i);
+    s->keeps_rows = s->is_there && test_shape(o, s);
     ARRAY_PUSH(*o, s);
     return s;
 }
@@ -340,6 +340,13 @@ bool onednn_keeps_rows(struct onednn *o, int64_t N, int64_t K)
     int64_t rows = panel_rows(o, N, K), rest = N % rows;
     if (!shape_of(o, rows < N ? rows : N, K, N)->keeps_rows) return false;
     return rest == 0 || N < rows || shape_of(o, rest, K, N)->keeps_rows;
+}
+
+bool onednn_multiplies(struct onednn *o, int64_t N, int64_t K)
+{
+    int64_t rows = panel_rows(o, N, K), rest = N % rows;
+    if (!shape_of(o, rows < N ? rows : N, K, N)->is_there) return false;
+    return rest == 0 || N < rows || shape_of(o, rest, K, N)->is_there;
 }
 
 struct onednn_weight *onednn_weight_create(struct onednn *o, int64_t N, int64_t K, size_t *bytes)

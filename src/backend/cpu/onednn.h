@@ -32,6 +32,9 @@ bool onednn_is_faster(enum dtype dtype, bool has_vectorised_tiles);
 
 /* Is [N, K] fit to be packed?  The first question for a shape runs the test. */
 bool onednn_keeps_rows(struct onednn *o, int64_t N, int64_t K);
+/* Can it be multiplied at all, whatever becomes of a row's bits?  What the library can do, for a
+ * comparison. */
+bool onednn_multiplies(struct onednn *o, int64_t N, int64_t K);
 
 struct onednn_weight;
 struct onednn_weight *onednn_weight_create(struct onednn *o, int64_t N, int64_t K,
