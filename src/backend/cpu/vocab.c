@@ -211,6 +211,7 @@ struct vocab_race vocab_race(struct vocab_row r, float max, float inverse_temper
                     id + i < r.begin || id + i >= r.begin + r.n ? -INFINITY : r.x[id + i - r.begin];
             x = edge;
         }
+        if (cut > 0 && !any_within(x, DRAWS, cut, UINT64_MAX)) continue; /* most, by top-k */
         if (!kept_weights(weight, x, id, max, inverse_temperature, cut, min_weight)) continue;
         draw_words(word, draw, (uint32_t)id);
         float least = race_times(time, weight, word);
