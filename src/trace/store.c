@@ -114,9 +114,23 @@ static htri_t has_rows(struct store *s, int dataset, struct err *e)
     return same;
 }
 
+/* A writer's rows go to the file as they are appended, not at the next flush: a flush whose raw
+ * data cannot be written goes on to the metadata all the same, and would show rows that are not
+ * there. */
+static hid_t dataset_access(const struct store *s)
+{
+    hid_t access = H5_MUST(H5Pcreate(H5P_DATASET_ACCESS));
+    if (s->is_writing)
+        H5_MUST(H5Pset_chunk_cache(access, H5D_CHUNK_CACHE_NSLOTS_DEFAULT, 0,
+                                   H5D_CHUNK_CACHE_W0_DEFAULT));
+    return access;
+}
+
 static int open_dataset(struct store *s, int dataset, struct err *e)
 {
-    s->data[dataset] = H5Dopen2(s->file, types_name(dataset), H5P_DEFAULT);
+    hid_t access = dataset_access(s);
+    s->data[dataset] = H5Dopen2(s->file, types_name(dataset), access);
+    H5Pclose(access);
     if (s->data[dataset] < 0)
         return h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
     htri_t same = has_rows(s, dataset, e);

@@ -6,10 +6,13 @@
  * page by page and stops between pages);
  *   - after a power cut: what was written before the last fsync, and of what came later, page by
  * page, as much as was written to it until a random moment. Every such file must open, hold each
- * acknowledged prompt unchanged, and be continued without orphan rows. */
+ * acknowledged prompt unchanged, and be continued without orphan rows.
+ * A write that fails, each in turn, must leave no row in /prompts that any reader takes for one. */
 #include "base/log.h"
 #include "e2e/trace_synthetic.h"
+#include "trace/store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,6 +42,19 @@ static struct {
     size_t n, cap;
 } record;
 
+/* The write to this file that fails; -1: none. */
+static struct {
+    ino_t inode;
+    int64_t left;
+} failing = {.left = -1};
+
+static bool is_failing(int fd)
+{
+    struct stat st;
+    return failing.left >= 0 && fstat(fd, &st) == 0 && st.st_ino == failing.inode &&
+           failing.left-- == 0;
+}
+
 static bool is_recorded(int fd)
 {
     struct stat st;
@@ -57,6 +73,10 @@ static void note(enum event_kind kind, int64_t offset, const void *bytes, int64_
 
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 {
+    if (is_failing(fd)) {
+        errno = ENOSPC;
+        return -1;
+    }
     ssize_t done = syscall(SYS_pwrite64, fd, bytes, n, offset);
     if (is_recorded(fd)) note(WRITE, offset, bytes, done);
     return done;
@@ -320,9 +340,62 @@ static void power_cut_at_random(void **state)
     }
 }
 
+/* Commits prompts until that fails, or all are there; returns whether all are. */
+static bool commit_until_failure(struct trace *t)
+{
+    for (int64_t i = PROMPTS_BEFORE; i < PROMPTS; i++) {
+        struct err e = {0};
+        struct trace_record r = synthetic_record(i, PROMPT_OK);
+        int rc = trace_commit(t, &r, &e);
+        synthetic_free(&r);
+        if (rc < 0) return false;
+    }
+    return true;
+}
+
+static int64_t rows_of_prompts(const char *path)
+{
+    struct err e = {0};
+    struct store *s = store_open(path, STORE_READ, &e);
+    if (!s) fail_msg("%s", e.text);
+    int64_t n = s->rows[D_PROMPTS];
+    assert_int_equal(store_close(s, &e), 0);
+    return n;
+}
+
+static void each_write_fails_once(void **state)
+{
+    const struct fixture *f = *state;
+    bool all = false;
+    int64_t k = 0;
+    for (; !all; k++) {
+        struct err e = {0};
+        struct stat st;
+        write_image(f->crashed, &f->before);
+        struct trace *t = open_trace(f->crashed);
+        assert_int_equal(stat(f->crashed, &st), 0);
+        failing.inode = st.st_ino;
+        failing.left = k;
+        all = commit_until_failure(t);
+        if (all) assert_true(failing.left >= 0); /* a failure is always noticed */
+        failing.left = -1;
+        trace_close(t);
+        struct trace_reader *r = trace_reader_open(f->crashed, &e);
+        if (!r) fail_msg("write %d: %s", (int)k, e.text);
+        if (rows_of_prompts(f->crashed) != trace_n_prompts(r))
+            fail_msg("write %d: a row of /prompts that was never written", (int)k);
+        for (int64_t i = 0; i < trace_n_prompts(r); i++)
+            if (synthetic_compare(r, i, &e) < 0) fail_msg("write %d: %s", (int)k, e.text);
+        trace_reader_close(r);
+    }
+    print_message("%d writes that failed\n", (int)k - 1);
+    assert_true(k > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_write_fails_once),
         cmocka_unit_test(killed_at_every_write),
         cmocka_unit_test(power_cut_at_random),
     };
