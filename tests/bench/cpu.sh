@@ -3,7 +3,7 @@
 #   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs memory peers summary (default: all)
 # One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
 #   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
-#   OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
+#   BATCHES="1 16 64 256" (of the peers)  OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
 # The peers are programs that somebody else installed; without them their lines say `skipped`:
 #   PEERS_PYTHON=python3 of an environment with torch, transformers and gguf (pip install torch transformers gguf)
 #   LLAMA_BATCHED_BENCH=llama-batched-bench of llama.cpp (cmake -DGGML_NATIVE=ON --target llama-batched-bench); several: a
@@ -197,7 +197,7 @@ peer_rounds() {
 # All programs in turn, `runs` times: the same shape, dtype, threads, prompt and length.
 peers() {
     local P new batches dtype run program name
-    P=$(quick 256 16) new=$(quick 128 4) batches=$(quick "1 16 64 256" "1 2")
+    P=$(quick 256 16) new=$(quick 128 4) batches=${BATCHES:-$(quick "1 16 64 256" "1 2")}
     begin peers
     echo "# P = $P, $new new tokens; rows: program, dtype, run, B, tokens/s of the steps, tokens/s of the prefill" >>"$out/peers.csv"
     echo "program,dtype,run,B,tok_s,prefill_tok_s" >>"$out/peers.csv"
