@@ -137,6 +137,7 @@ void prompt_stop_at_broken(struct prompt_state *st)
     const struct sequence *s = NULL;
     for (int64_t i = 0; i < st->n && !s; i++)
         if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_BROKEN) s = &st->sequences[i];
+    ENSURE(s);
     char place[64];
     model_place_text(s->broken_at, place, sizeof place);
     err_set(&st->error,

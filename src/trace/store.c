@@ -130,9 +130,10 @@ static int open_dataset(struct store *s, int dataset, struct err *e)
 {
     hid_t access = dataset_access(s);
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), access);
-    H5Pclose(access);
     if (s->data[dataset] < 0)
-        return h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
+        h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
+    H5Pclose(access);
+    if (s->data[dataset] < 0) return -1;
     htri_t same = has_rows(s, dataset, e);
     TRY(same);
     hid_t space = H5Dget_space(s->data[dataset]);
