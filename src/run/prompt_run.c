@@ -134,10 +134,9 @@ void prompt_stepped(struct prompt_state *st, int64_t steps)
 void prompt_stop_at_broken(struct prompt_state *st)
 {
     if (st->failed) return;
-    const struct sequence *s = NULL;
-    for (int64_t i = 0; i < st->n && !s; i++)
-        if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_BROKEN) s = &st->sequences[i];
-    ENSURE(s);
+    int64_t i = 0;
+    while (!OWNS(st, i) || st->sequences[i].status != SEQUENCE_BROKEN) ENSURE(++i < st->n);
+    const struct sequence *s = &st->sequences[i];
     char place[64];
     model_place_text(s->broken_at, place, sizeof place);
     err_set(&st->error,
