@@ -176,10 +176,12 @@ peer_transformers() {
         awk -F, -v P="$2" '$1 == "decode" && NF == 7 { printf "%s,%.2f,%.2f\n", $2, $7, P / $5 * 1000 }'
 }
 
-peer_llama() { # PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out
+# PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out.  Newer ones divide the context evenly
+# among the sequences, each of which needs room for the prompt, too.
+peer_llama() {
     local batches=("${@:5}")
     local most=${batches[-1]}
-    alone "$1" -m "$work/llama-110m-$2.gguf" -c $(($3 + most * ($4 + 1) + 64)) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
+    alone "$1" -m "$work/llama-110m-$2.gguf" -c $((most * (($3 + $4 + 256) / 256 * 256))) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
         -npl "$(IFS=,; echo "${batches[*]}")" -pps -t "$threads" -tb "$threads" 2>"$work/llama.log" |
         awk -F'|' '$2 ~ /^ *[0-9]+ *$/ { gsub(/ /, ""); printf "%d,%.2f,%.2f\n", $4, $9, $7 }'
 }
