@@ -39,30 +39,33 @@ int err_context(struct err *e, const char *fmt, ...)
     return -1;
 }
 
-_Noreturn void quit(const char *fmt, ...)
+/* The message of a job that ends here, and the end of its other ranks. */
+static void end_job(const char *kind, const char *place, const char *fmt, va_list ap)
 {
     char host[64] = "?", text[1024];
     gethostname(host, sizeof host - 1);
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    fprintf(stderr, "specrej: error: [rank %d/%s] %s\n", log_rank(), host, text);
+    fprintf(stderr, "specrej: %s[rank %d/%s] %s%s\n", kind, log_rank(), host, place, text);
     fflush(stderr);
     if (die_hook) die_hook();
+}
+
+_Noreturn void quit(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    end_job("error: ", "", fmt, ap);
+    va_end(ap);
     _exit(1);
 }
 
 _Noreturn void die(const char *file, int line, const char *fmt, ...)
 {
-    char host[64] = "?", text[1024];
-    gethostname(host, sizeof host - 1);
+    char place[512];
+    snprintf(place, sizeof place, "%s:%d: ", file, line);
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    end_job("", place, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "specrej: [rank %d/%s] %s:%d: %s\n", log_rank(), host, file, line, text);
-    fflush(stderr);
-    if (die_hook) die_hook();
     abort();
 }

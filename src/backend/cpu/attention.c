@@ -119,7 +119,7 @@ FM_INLINE float exponentials(float *s, int64_t n, float m)
     return lane[0];
 }
 
-CPU_CLONES static void scale_values(float *o, int64_t n, float by)
+FM_INLINE void scale_values(float *o, int64_t n, float by)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) o[i] *= by;
@@ -137,9 +137,7 @@ CPU_CLONES static void softmax_step(const struct job *j, struct row *row, float 
     float keep = fm_exp(row->m - m);
     row->l = fmaf(row->l, keep, exponentials(s + first, last - first, m));
     row->m = m;
-    if (keep == 1.0f) return;
-#pragma omp simd
-    for (int64_t i = 0; i < j->padded; i++) o[i] *= keep;
+    if (keep != 1.0f) scale_values(o, j->padded, keep);
 }
 
 static const void *keys_of(const struct job *j, const struct room *m, int32_t page)
