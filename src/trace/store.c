@@ -131,7 +131,7 @@ static int open_dataset(struct store *s, int dataset, struct err *e)
     hid_t access = dataset_access(s);
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), access);
     if (s->data[dataset] < 0)
-        h5_err(e, "%s: dataset %s is missing or damaged", s->path, types_name(dataset));
+        h5_err(e, "%s: cannot open dataset %s", s->path, types_name(dataset));
     H5Pclose(access);
     if (s->data[dataset] < 0) return -1;
     htri_t same = has_rows(s, dataset, e);
