@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Benchmarks on this machine's processor, each number beside its floor:
-#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs memory peers summary (default: all)
+#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs memory peers peer_rounds summary (default: all)
 # One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
 #   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
-#   BATCHES="1 16 64 256" (of the peers)  OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
+#   PEERS="llama-110m:256:128:1,16,64,256 llama-1b:128:32:32" (shape:prompt:new:B,...)  OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
 # The peers are programs that somebody else installed; without them their lines say `skipped`:
 #   PEERS_PYTHON=python3 of an environment with torch, transformers and gguf (pip install torch transformers gguf)
 #   LLAMA_BATCHED_BENCH=llama-batched-bench of llama.cpp (cmake -DGGML_NATIVE=ON --target llama-batched-bench); several: a
@@ -122,8 +122,8 @@ YAML
     rm -f "$work/$1".h5*
 }
 
-# Whole jobs: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same rounds is the part
-# `peers` (its file peer_rounds.csv).
+# Whole jobs: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same rounds is the
+# part `peer_rounds`.
 jobs() {
     local method
     begin jobs
@@ -158,37 +158,38 @@ PY
 
 have_python() { "$python" -c "import torch, transformers, gguf" 2>/dev/null; }
 
-# add_peer NAME DTYPE RUN: lines "B,tok_s,prefill_tok_s" on standard input become rows of peers.csv.
-add_peer() { awk -F, -v OFS=, -v name="$1" -v dtype="$2" -v run="$3" 'NF == 3 { print name, dtype, run, $1, $2, $3 }' |
-    tee -a "$out/peers.csv"; }
+# add_peer NAME SHAPE DTYPE RUN: lines "B,tok_s,prefill_tok_s" on standard input become rows of peers.csv.
+add_peer() { awk -F, -v OFS=, -v first="$1,$2,$3,$4" 'NF == 3 { print first, $1, $2, $3 }' | tee -a "$out/peers.csv"; }
 
-peer_specrej() { # DTYPE P NEW B...
-    "$build/tests/bench_decode" "$shapes/llama-110m" --backend cpu --dtype "$1" --prompt "$2" --new "$3" --repeat 1 "${@:4}" |
-        awk -F, -v P="$2" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $7, P / $5 * 1000 }'
+peer_specrej() { # SHAPE DTYPE P NEW B...
+    "$build/tests/bench_decode" "$shapes/$1" --backend cpu --dtype "$2" --prompt "$3" --new "$4" --repeat 1 "${@:5}" |
+        awk -F, -v P="$3" '$1 ~ /^[0-9]+$/ { printf "%s,%.2f,%.2f\n", $1, $7, P / $5 * 1000 }'
 }
 
 # Peers wait at barriers as they like.
 alone() { env -u GOMP_SPINCOUNT "$@"; }
 
-peer_transformers() {
-    alone "$python" tests/bench/peer_transformers.py decode "$shapes/llama-110m" --device cpu --dtype "$1" --threads "$threads" \
-        --prompt "$2" --new "$3" --repeat 1 --warm 0 "${@:4}" |
-        awk -F, -v P="$2" '$1 == "decode" && NF == 7 { printf "%s,%.2f,%.2f\n", $2, $7, P / $5 * 1000 }'
+peer_transformers() { # SHAPE DTYPE P NEW B...
+    alone "$python" tests/bench/peer_transformers.py decode "$shapes/$1" --device cpu --dtype "$2" --threads "$threads" \
+        --prompt "$3" --new "$4" --repeat 1 --warm 0 "${@:5}" |
+        awk -F, -v P="$3" '$1 == "decode" && NF == 7 { printf "%s,%.2f,%.2f\n", $2, $7, P / $5 * 1000 }'
 }
 
-# PROGRAM DTYPE P NEW B...: time of its steps without sampling, which it leaves out.  Newer ones divide the context evenly
+# PROGRAM SHAPE DTYPE P NEW B...: time of its steps without sampling, which it leaves out.  Newer ones divide the context evenly
 # among the sequences, each of which needs room for the prompt, too.
 peer_llama() {
-    local batches=("${@:5}")
+    local batches=("${@:6}")
     local most=${batches[-1]}
-    alone "$1" -m "$work/llama-110m-$2.gguf" -c $((most * (($3 + $4 + 256) / 256 * 256))) -b 2048 -ub 512 -npp "$3" -ntg "$4" \
+    alone "$1" -m "$work/$2-$3.gguf" -c $((most * (($4 + $5 + 256) / 256 * 256))) -b 2048 -ub 512 -npp "$4" -ntg "$5" \
         -npl "$(IFS=,; echo "${batches[*]}")" -pps -t "$threads" -tb "$threads" 2>"$work/llama.log" |
         awk -F'|' '$2 ~ /^ *[0-9]+ *$/ { gsub(/ /, ""); printf "%d,%.2f,%.2f\n", $4, $9, $7 }'
 }
 
-# The paper's round on transformers (KV anew, all texts through the reward model), once.
+# The paper's round on transformers: KV anew, all texts through the reward model.
 peer_rounds() {
     local dtype
+    begin peer_rounds
+    have_python || { echo "skipped: PEERS_PYTHON ($python) has no torch, transformers and gguf" | tee -a "$out/peer_rounds.csv"; return; }
     for dtype in $dtypes; do
         # shellcheck disable=SC2046
         save peer_rounds env -u GOMP_SPINCOUNT "$python" tests/bench/peer_transformers.py round "$shapes/llama-110m" --device cpu --dtype "$dtype" \
@@ -196,34 +197,38 @@ peer_rounds() {
     done
 }
 
-# All programs in turn, `runs` times: the same shape, dtype, threads, prompt and length.
+# every_peer SHAPE DTYPE P NEW RUN B...: all programs in turn.
+every_peer() {
+    local shape=$1 dtype=$2 run=$5 same=("$1" "$2" "$3" "$4" "${@:6}") gguf="$work/$1-$2.gguf" program
+    peer_specrej "${same[@]}" | add_peer specrej "$shape" "$dtype" "$run"
+    ! have_python || peer_transformers "${same[@]}" | add_peer transformers "$shape" "$dtype" "$run"
+    [ -n "${LLAMA_BATCHED_BENCH:-}" ] || return 0
+    [ -e "$gguf" ] || ! have_python || "$python" tests/bench/make_gguf.py "$shapes/$shape" "$dtype" "$gguf"
+    [ -e "$gguf" ] || return 0
+    for program in $LLAMA_BATCHED_BENCH; do
+        peer_llama "$program" "${same[@]}" | add_peer "$(basename "${program%/build/bin/*}")" "$shape" "$dtype" "$run"
+    done
+}
+
+# `runs` times, so that what else the machine does meets them all: the same shape, dtype, threads, prompt and length.
 peers() {
-    local P new batches dtype run program name
-    P=$(quick 256 16) new=$(quick 128 4) batches=${BATCHES:-$(quick "1 16 64 256" "1 2")}
+    local dtype run peer shape P new batches
     begin peers
-    echo "# P = $P, $new new tokens; rows: program, dtype, run, B, tokens/s of the steps, tokens/s of the prefill" >>"$out/peers.csv"
-    echo "program,dtype,run,B,tok_s,prefill_tok_s" >>"$out/peers.csv"
+    echo "# tokens/s of the steps, tokens/s of the prefill" >>"$out/peers.csv"
+    echo "program,shape,dtype,run,B,tok_s,prefill_tok_s" >>"$out/peers.csv"
     have_python || echo "skipped transformers, and llama.cpp's model file: PEERS_PYTHON ($python) has no torch, transformers and gguf" |
         tee -a "$out/peers.csv"
     [ -n "${LLAMA_BATCHED_BENCH:-}" ] || echo "skipped llama.cpp: LLAMA_BATCHED_BENCH is not set" | tee -a "$out/peers.csv"
-    for dtype in $dtypes; do
-        [ -e "$work/llama-110m-$dtype.gguf" ] || ! have_python || [ -z "${LLAMA_BATCHED_BENCH:-}" ] ||
-            "$python" tests/bench/make_gguf.py "$shapes/llama-110m" "$dtype" "$work/llama-110m-$dtype.gguf"
-        for run in $(seq "$runs"); do
-            # shellcheck disable=SC2086
-            {
-                peer_specrej "$dtype" "$P" "$new" $batches | add_peer specrej "$dtype" "$run"
-                ! have_python || peer_transformers "$dtype" "$P" "$new" $batches | add_peer transformers "$dtype" "$run"
-                [ -e "$work/llama-110m-$dtype.gguf" ] || continue
-                for program in ${LLAMA_BATCHED_BENCH:-}; do
-                    name=$(basename "${program%/build/bin/*}")
-                    peer_llama "$program" "$dtype" "$P" "$new" $batches | add_peer "$name" "$dtype" "$run"
-                done
-            }
+    for peer in ${PEERS:-$(quick "llama-110m:256:128:1,16,64,256 llama-1b:128:32:32" llama-110m:16:4:1,2)}; do
+        IFS=: read -r shape P new batches <<<"$peer"
+        echo "# $shape: P = $P, $new new tokens" >>"$out/peers.csv"
+        for dtype in $dtypes; do
+            for run in $(seq "$runs"); do
+                # shellcheck disable=SC2086
+                every_peer "$shape" "$dtype" "$P" "$new" "$run" ${batches//,/ }
+            done
         done
     done
-    begin peer_rounds
-    ! have_python || peer_rounds
 }
 
 # Medians of peers.csv, and how many times faster specrej is.
@@ -235,23 +240,23 @@ summary() {
             return x[int((n + 1) / 2)]
         }
         function times(list, by) { return by + 0 == 0 ? "" : sprintf("%.2f", median(list) / by) }
-        /^#/ || $1 == "program" || NF != 6 { next }
-        { key = $1 "," $2 "," $4; if (!(key in step)) order[++n] = key; step[key] = step[key] " " $5; prefill[key] = prefill[key] " " $6 }
+        /^#/ || $1 == "program" || NF != 7 { next }
+        { key = $1 "," $2 "," $3 "," $5; if (!(key in step)) order[++n] = key; step[key] = step[key] " " $6; prefill[key] = prefill[key] " " $7 }
         END {
-            print "program,dtype,B,tok_s,prefill_tok_s,specrej_times_faster,prefill_times_faster"
+            print "program,shape,dtype,B,tok_s,prefill_tok_s,specrej_times_faster,prefill_times_faster"
             for (i = 1; i <= n; i++) {
-                split(order[i], p, ","); ours = "specrej," p[2] "," p[3]
+                split(order[i], p, ","); ours = "specrej," p[2] "," p[3] "," p[4]
                 a = median(step[order[i]]); b = median(prefill[order[i]])
-                printf "%s,%s,%s,%.2f,%.2f,%s,%s\n", p[1], p[2], p[3], a, b, times(step[ours], a), times(prefill[ours], b)
+                printf "%s,%.2f,%.2f,%s,%s\n", order[i], a, b, times(step[ours], a), times(prefill[ours], b)
             }
         }' "$out/peers.csv" | tee "$out/summary.csv"
 }
 
-[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers summary
+[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers peer_rounds summary
 for part in "$@"; do
     case "$part" in
-    ceilings | decode | score | growth | jobs | memory | peers | summary) "$part" ;;
-    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers summary" >&2 && exit 2 ;;
+    ceilings | decode | score | growth | jobs | memory | peers | peer_rounds | summary) "$part" ;;
+    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers peer_rounds summary" >&2 && exit 2 ;;
     esac
 done
 echo "written: $out"
