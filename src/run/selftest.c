@@ -119,10 +119,11 @@ static int head_trial(struct trial *t, const char *name, struct hash *fingerprin
     if (!m->weights.lm_head) return 0;
     int64_t rows = t->n_others < HEAD_ROWS - 1 ? t->n_others + 1 : HEAD_ROWS;
     size_t row_bytes = (size_t)m->shard.V_local * sizeof(float);
-    float *logits = b->ops->alloc(b, (size_t)rows * row_bytes), *host = mem_calloc(2, row_bytes);
-    float *together = host, *alone = host + m->shard.V_local, logprob[2];
+    float *logits = b->ops->alloc(b, (size_t)rows * row_bytes);
+    if (!logits) return err_set(e, "no memory for %lld rows of logits to test", (long long)rows);
+    float *host = mem_calloc(2, row_bytes), *together = host, *alone = host + m->shard.V_local;
+    float logprob[2];
     int32_t token[2];
-    ENSURE(logits);
     for (int64_t s = rows - 1; s >= 0; s--) add(t, s, t->n_own - 1, 1);
     const void *hidden = run(t);
     draw_anchor(t, hidden, rows, logits, together, &token[0], &logprob[0]);
