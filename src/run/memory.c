@@ -1,7 +1,11 @@
 #include "run/memory.h"
 
+#include "decode/sequence.h"
+#include "policy/policy.h"
 #include "run/model_setup.h"
 #include "run/selftest.h"
+
+#include <string.h>
 
 #define BRIDGE_GROWTH                                                                              \
     4 /* a reward model's tokenizer may need this many tokens for one of the generator's */
@@ -128,6 +132,25 @@ static void share_rest(const struct worker *w, const struct worker_needs *needs,
     p->reward_pages += (int64_t)(share * reward_pages);
 }
 
+/* What a candidate is beside its KV pages: state and room for its tokens, in plain memory.  A
+ * system that overcommits grants any number of them and kills the job when they are written, so an
+ * n that cannot be held is refused here.  Where the device has memory of its own, that says nothing
+ * of the host's. */
+static int check_candidates(const struct worker *w, double free_bytes, struct err *e)
+{
+    const struct job *j = w->job;
+    double each = (double)(sizeof(struct sequence) + sizeof(struct policy_candidate)) +
+                  (double)j->sampling.max_new_tokens * sizeof(int32_t);
+    double all = each * (double)j->n * (double)j->overlap;
+    if (strcmp(w->backend->ops->name, "cpu") != 0 || all <= free_bytes) return 0;
+    return err_set(e,
+                   "n %lld: the candidates' states and tokens take up to %.1f GiB on each rank, "
+                   "beside their KV, but %.1f GiB are free; lower n to %lld, "
+                   "sampling.max_new_tokens or overlap",
+                   (long long)j->n, all / 0x1p30, free_bytes / 0x1p30,
+                   (long long)(free_bytes / each / (double)j->overlap));
+}
+
 int memory_plan(const struct worker *w, const struct worker_needs *needs, struct memory_plan *p,
                 struct err *e)
 {
@@ -153,6 +176,7 @@ int memory_plan(const struct worker *w, const struct worker_needs *needs, struct
                        "no memory for KV pages: after weights, %.1f GiB are free for each rank, of "
                        "which %.1f GiB are workspace; use fewer ranks per node or more memory",
                        (free_bytes + (double)workspace) / 0x1p30, (double)workspace / 0x1p30);
+    if (generates) TRY(check_candidates(w, free_bytes, e));
     if (asked && memory_pool_pages(w, needs, asked) > fits)
         return err_set(
             e,

@@ -135,6 +135,7 @@ refuses "tokenizer.json" dataset.path=text.jsonl
 
 # ---- memory ----
 refuses "budget_tokens 16 .*raise it" budget_tokens=16
+refuses "n 2000000000: .*lower n to [0-9]" n=2000000000
 refuses "n 64 .*budget_tokens 512.*largest" n=64 method=speculative_rejection budget_tokens=512 sampling.max_new_tokens=96
 if has_mpi; then # Best-of-N in groups: each has its share of the budget
     echo '{"prompt_ids": [5, 6, 7]}' >short.jsonl
