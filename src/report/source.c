@@ -85,6 +85,7 @@ static int read_prompts(struct source *s, const struct result *r, struct err *e)
         s->n_broken += p->n_broken;
         s->n_unrewarded += p->n_unrewarded;
         if (p->reason[0]) continue;
+        s->cuts_short |= p->numbers.n_complete != p->n;
         if (first)
             s->n = p->n;
         else if (s->n != p->n)

@@ -44,6 +44,7 @@ struct source {
     struct source_prompt *prompts; /* owned [n_prompts], by prompt_index */
     int64_t n_prompts;
     int64_t n_broken, n_unrewarded; /* of all its prompts */
+    bool cuts_short; /* some candidate did not come to its end; or nobody knows (only_answers) */
 };
 
 static inline bool source_rejects(const struct source *s)

@@ -85,6 +85,8 @@ void coordinator_commit(struct coordinator *c, struct trace_record *r)
         c->reward_sum += (double)p->best_reward;
         c->rewards++;
     }
+    for (int64_t i = 0; i < r->n_rounds; i++)
+        c->ranked_out += r->rounds[i].ranked - r->rounds[i].kept;
     if (p->status != PROMPT_OK)
         log0(LOG_WARN, "prompt %lld was %s: %s", (long long)p->prompt_index,
              p->status == PROMPT_SKIPPED ? "skipped" : "not finished", p->reason);
@@ -212,6 +214,18 @@ static int finish_run(struct coordinator *c)
     return c->stop_signal ? EXIT_CONTINUE : failed ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* A budget that holds every candidate to its end makes Best-of-N of Speculative Rejection. */
+static void warn_nobody_rejected(const struct coordinator *c)
+{
+    if (c->job.method != METHOD_SPECULATIVE_REJECTION || c->job.alpha <= 0) return;
+    if (c->rewards == 0 || c->ranked_out > 0 || c->job.n == 1) return;
+    bool by_memory = c->job.rounds.kind == SCHEDULE_MEMORY;
+    log0(
+        LOG_WARN, "no candidate was rejected on any of %lld prompts: %s; %s", (long long)c->rewards,
+        by_memory ? "all fit into budget_tokens to their end" : "they ended before the first round",
+        by_memory ? "lower budget_tokens, raise n, or set rounds: every K" : "set earlier rounds");
+}
+
 static int close_file(struct coordinator *c, struct err *e)
 {
     int status = finish_run(c);
@@ -224,6 +238,7 @@ static int close_file(struct coordinator *c, struct err *e)
     c->done = progress_done(c->progress);
     progress_end(c->progress);
     c->progress = NULL;
+    warn_nobody_rejected(c);
     if (c->options->quiet) return status;
     double hours = (clock_s() - c->start_s) * comm_size(world_of(c)) / 3600;
     log0(LOG_INFO,

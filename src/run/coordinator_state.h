@@ -38,6 +38,7 @@ struct coordinator {
     struct err failure; /* of the first prompt that could not be finished */
     double busy_rank_s, reward_sum;
     int64_t rewards;
+    int64_t ranked_out; /* candidates that rounds cut */
 };
 
 static inline struct comm *world_of(const struct coordinator *c)

@@ -99,6 +99,23 @@ static void test_overlap_is_noted(void **state)
     free(text);
 }
 
+/* Rejection that rejected nobody says so, and no other file does. */
+static void test_nobody_rejected_is_noted(void **state)
+{
+    struct place *p = *state;
+    struct fake_file idle = {.name = "idle.h5", .sets = "n=4", .n = 4, .wall_s = 8, ROWS(all_kept)};
+    add_file(p, &bon);
+    add_file(p, &sr);
+    char *text = printed(p, false);
+    if (strstr(text, "rejected nobody")) fail_msg("a note too many in\n%s", text);
+    free(text);
+    add_file(p, &idle);
+    text = printed(p, false);
+    const char *note = strstr(text, "rejected nobody");
+    if (!note || strstr(note + 1, "rejected nobody")) fail_msg("not one such note in\n%s", text);
+    free(text);
+}
+
 static void test_json(void **state)
 {
     struct place *p = *state;
@@ -270,10 +287,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_table),      TEST(test_mixed_curve),
-        TEST(test_alike),      TEST(test_overlap_is_noted),
-        TEST(test_json),       TEST(test_groups),
-        TEST(test_repetition), TEST(test_no_utf8),
+        TEST(test_table),
+        TEST(test_mixed_curve),
+        TEST(test_alike),
+        TEST(test_overlap_is_noted),
+        TEST(test_nobody_rejected_is_noted),
+        TEST(test_json),
+        TEST(test_groups),
+        TEST(test_repetition),
+        TEST(test_no_utf8),
         TEST(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,18 @@ static void check_reward_pool(struct plan *p, const struct plan_point *x)
               x->id, (long long)x->memory.reward_tokens, texts);
 }
 
+/* Every candidate comes to its end: rounds save nothing. */
+static void check_rejects(struct plan *p, const struct plan_point *x)
+{
+    const struct job *j = x->job;
+    if (j->method != METHOD_SPECULATIVE_REJECTION || j->alpha <= 0) return;
+    if (j->n == 0 || x->mean_work.complete < j->n) return;
+    notes_add(&p->notes, NOTE_WARNING,
+              "%s: nothing is rejected, %lld candidates come to their end within %lld KV tokens; "
+              "lower budget_tokens, raise n, or set rounds: every K",
+              x->id, (long long)j->n, (long long)x->memory.budget_tokens);
+}
+
 static void plan_point(struct plan *p, const struct options *o, const struct job *j)
 {
     struct err e = {{0}};
@@ -157,6 +169,7 @@ static void plan_point(struct plan *p, const struct options *o, const struct job
         return;
     }
     check_reward_pool(p, point);
+    check_rejects(p, point);
     p->n_points++;
 }
 
@@ -315,7 +328,7 @@ int verb_plan(const struct options *o, const char *command, struct comm *world, 
     if (!world || comm_rank(world) == 0) {
         struct plan p = {.file = o->files[0]};
         int rc = o->n_files == 1 ? sweep_open(&p.sweep, p.file, o->set, o->n_set, e)
-                                 : err_set(e, "plan needs one job file; specrej --help");
+                                 : err_set(e, "plan needs one job file; specrej plan --help");
         if (rc < 0) {
             log0(LOG_ERROR, "%s", e->text);
         } else {
