@@ -7,6 +7,7 @@
 #include "job/sweep.h"
 #include "report/verbs.h"
 #include "run/coordinator.h"
+#include "run/help.h"
 #include "run/options.h"
 #include "run/plan/plan.h"
 #include "version.h"
@@ -17,63 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help_text[] =
-    "specrej: Best-of-N and Speculative Rejection decoding as a batch job\n"
-    "\n"
-    "  specrej run JOB.yaml... [--set KEY=VALUE]... [--point ID]...\n"
-    "      run jobs one after the other, or some points of a sweep\n"
-    "  specrej sweep JOB.yaml [--set KEY=VALUE]... [--run]\n"
-    "      list the points of a sweep, or run them here\n"
-    "  specrej sweep JOB.yaml --submit [--dry-run] [--max-running K] [--points-per-task K]\n"
-    "      [-- SBATCH OPTIONS]    the points that are not complete, to Slurm as a job array\n"
-    "  specrej status NAME.sweep|JOB.yaml... [--json] [--done]\n"
-    "      how far each point is, and why one failed; --done: prompts in the files, a number\n"
-    "  specrej plan JOB.yaml [--ranks N] [--device NAME] [--memory GIB] [--hardware KEY=VALUE]...\n"
-    "               [--like FILE.h5] [--mean-tokens MEAN] [--json]\n"
-    "      before it runs, without ranks or a GPU: is everything there, does it fit, how long will "
-    "it take;\n"
-    "      NAME: a100, h100, h200, b200, this; FILE.h5: a result of such a job to measure by\n"
-    "  specrej inspect MODEL|FILE.h5 [--prompt INDEX] [--json]\n"
-    "      what is in a checkpoint folder or a result file; --prompt: one prompt's story\n"
-    "  specrej report FILE.h5|REPLAY.json... [--reference POINT] [--json] [-o DIR]\n"
-    "      result files side by side: rewards, cost and speedup against a reference; -o: also as a "
-    "page\n"
-    "      report.html with figures, CSV, Markdown and LaTeX rows; POINT: N (of Best-of-N; without "
-    "it 120,\n"
-    "      else the largest), static:N, or speculative_rejection:N,alpha=A, more keys behind a "
-    "comma\n"
-    "  specrej replay FILE.h5 [--set KEY=VALUE]... [--nearest] [--subsets K] [--reference POINT] "
-    "[--json]\n"
-    "      [-o OUT.csv|OUT.json]    what other alphas, N, rounds and budgets would have made of a\n"
-    "      Best-of-N run with score_at, e.g. --set \"sweep.alpha=[0.3, 0.5]\"; report takes "
-    "OUT.json\n"
-    "  specrej export FILE.h5 [--format jsonl|alpaca_eval|csv] [--pick best|all|pairs] [-o OUT]\n"
-    "      the answers, for other programs; pairs: best and worst of each prompt (DPO)\n"
-    "  specrej timeline FILE.h5 [--prompt INDEX] [-o OUT.json]\n"
-    "      when each rank did what, for ui.perfetto.dev or chrome://tracing\n"
-    "  specrej tokenize MODEL [--raw] [--decode]\n"
-    "      text on stdin -> ids, BOS as the model wants it (--raw: without); --decode: ids -> "
-    "text\n"
-    "  specrej score MODEL [--template NAME] [--backend cpu|cuda] [--dtype f32|bf16|f16|fp8]\n"
-    "      lines {\"prompt\": ..., \"response\": ...} or {\"messages\": [...]} on stdin -> "
-    "rewards\n"
-    "\n"
-    "  --set alpha=0.7         override any key of the job file, e.g. --set \"rounds=every 128\"\n"
-    "  --allow-mixed           continue a file that another kind of machine began\n"
-    "  -q, --quiet             no progress and no summary\n"
-    "  --version               version, commit and libraries\n"
-    "\n"
-    "On several ranks: mpirun -np 4 specrej run JOB.yaml (srun --mpi=pmix under Slurm).\n"
-    "Exit status: 0 all done; 1 failed while running; 2 bad usage or input; 75 stopped early, run "
-    "it again to go on.\n";
-
 static void print_version(void)
 {
     printf("specrej %s (%s)\n%s\n%s\n", VERSION_NUMBER, VERSION_COMMIT, VERSION_BUILD,
            VERSION_LIBRARIES);
 }
 
-/* The command that continues this one, for the last line of a run. */
 /* As a shell takes it for this one word; caller frees. */
 static char *shell_word(const char *text)
 {
@@ -91,6 +41,7 @@ static char *shell_word(const char *text)
     }
 }
 
+/* The command that continues this one, for the last line of a run. */
 static char *command_line(int argc, char **argv)
 {
     char *line = mem_strdup("specrej");
@@ -103,15 +54,15 @@ static char *command_line(int argc, char **argv)
     return line;
 }
 
-static void print_point(const struct job *j)
+static void print_point(const struct job *j, const struct options *o)
 {
-    char id[HASH_HEX], *path = job_output_path(j);
+    char id[HASH_HEX], *path = job_output_path(j), n[24] = "auto", alpha[24] = "-";
     job_point_id(j, id);
-    char n[24] = "auto";
     if (j->n) snprintf(n, sizeof n, "%lld", (long long)j->n);
-    printf("%s  %-22s n %-6s alpha %-5g seed %-4llu %s\n", id, method_name(j->method), n,
-           j->method == METHOD_SPECULATIVE_REJECTION ? j->alpha : 0.0, (unsigned long long)j->seed,
-           path);
+    if (j->method == METHOD_SPECULATIVE_REJECTION) snprintf(alpha, sizeof alpha, "%g", j->alpha);
+    if (options_has_point(o, id))
+        printf("%s  %-22s n %-6s alpha %-5s seed %-4llu %s\n", id, method_name(j->method), n, alpha,
+               (unsigned long long)j->seed, path);
     free(path);
 }
 
@@ -123,17 +74,22 @@ static int run_points(const struct sweep *s, const struct options *o, const char
                              .quiet = o->quiet,
                              .command = command,
                              .slurm_ended = slurm_job_ended};
-    int worst = EXIT_DONE, n = 0;
+    int worst = EXIT_DONE, n = 0, again = 0;
+    struct err said = {0};
     for (int64_t i = 0; i < s->n_points; i++) {
         char id[HASH_HEX];
         job_point_id(&s->points[i], id);
         if (!options_has_point(o, id)) continue;
         n++;
         int status = coordinator_run(&s->points[i], &ro, world, kept, e);
-        if (status == EXIT_BAD_INPUT) log0(LOG_ERROR, "%s", e->text);
+        if (status == EXIT_BAD_INPUT && strcmp(e->text, said.text) == 0)
+            again++; /* a wrong path is wrong for every point */
+        else if (status == EXIT_BAD_INPUT)
+            log0(LOG_ERROR, "%s", (said = *e).text);
         if (status == EXIT_CONTINUE) return status;
         if (status > worst) worst = status;
     }
+    if (again > 0) log0(LOG_WARN, "that error is also the one of %d more points", again);
     if (n > 0) return worst;
     log0(LOG_ERROR, "no point of this sweep has that id; specrej sweep lists them");
     return EXIT_BAD_INPUT;
@@ -165,7 +121,7 @@ static int run_files(const struct options *o, const char *command, struct comm *
 static int verb_run(const struct options *o, const char *command, struct comm *world, struct err *e)
 {
     if (o->n_files > 0) return run_files(o, command, world, e);
-    log0(LOG_ERROR, "%s needs a job file; specrej --help", o->verb);
+    log0(LOG_ERROR, "%s needs a job file; specrej %s --help", o->verb, o->verb);
     return EXIT_BAD_INPUT;
 }
 
@@ -174,7 +130,7 @@ static int verb_sweep(const struct options *o, const char *command, struct comm 
                       struct err *e)
 {
     if (o->n_files != 1) {
-        log0(LOG_ERROR, "sweep needs one job file; specrej --help");
+        log0(LOG_ERROR, "sweep needs one job file; specrej sweep --help");
         return EXIT_BAD_INPUT;
     }
     if (o->run) return verb_run(o, command, world, e);
@@ -185,7 +141,7 @@ static int verb_sweep(const struct options *o, const char *command, struct comm 
         log0(LOG_ERROR, "%s", e->text);
         return EXIT_BAD_INPUT;
     }
-    for (int64_t i = 0; i < s.n_points; i++) print_point(&s.points[i]);
+    for (int64_t i = 0; i < s.n_points; i++) print_point(&s.points[i], o);
     sweep_free(&s);
     return EXIT_DONE;
 }
@@ -259,7 +215,7 @@ int main(int argc, char **argv)
         return check_output(EXIT_DONE);
     }
     if (o.help || !o.verb) {
-        fputs(help_text, o.help ? stdout : stderr);
+        help_print(o.verb, o.help ? stdout : stderr);
         return check_output(o.help ? EXIT_DONE : EXIT_BAD_INPUT);
     }
     const struct verb *verb = find_verb(o.verb);
@@ -267,6 +223,7 @@ int main(int argc, char **argv)
         err_set(&e, "unknown verb '%s'; specrej --help lists them", o.verb);
         return refuse(argc, argv, e.text);
     }
+    if (options_check(&o, &e) < 0) return refuse(argc, argv, e.text);
     /* What is serial works on a login node, too, where MPI may refuse to start. */
     bool is_serial = verb->is_serial && !o.run;
     struct comm *world = is_serial && !is_launched() ? NULL : comm_start(&argc, &argv);

@@ -99,7 +99,7 @@ int verb_status(const struct options *o, const char *command, struct comm *world
     (void)command;
     if (world && comm_rank(world) > 0) return EXIT_DONE;
     if (o->n_files == 0) {
-        log0(LOG_ERROR, "status needs a sweep's folder or job files; specrej --help");
+        log0(LOG_ERROR, "status needs a sweep's folder or job files; specrej status --help");
         return EXIT_BAD_INPUT;
     }
     int64_t done = 0;
@@ -136,7 +136,12 @@ int verb_submit(const struct options *o, const char *command, struct err *e)
                                 .n_sbatch = o->n_rest,
                                 .dry_run = o->dry_run};
     int rc = o->n_files == 1 ? sweep_open(&s, o->files[0], o->set, o->n_set, e)
-                             : err_set(e, "sweep needs one job file; specrej --help");
+                             : err_set(e, "sweep needs one job file; specrej sweep --help");
+    if (rc == 0 && o->n_points > 0)
+        rc = err_set(e,
+                     "sweep --submit sends all points that are not complete; for one of them: "
+                     "slurm/submit.sh -- %s --point %s",
+                     o->files[0], o->points[0]);
     if (rc == 0) rc = submit(&s, &so, stdout, e);
     sweep_free(&s);
     if (rc == 0) return EXIT_DONE;

@@ -457,8 +457,15 @@ int arch_open(struct arch *a, const char *folder, struct err *e)
     memset(a, 0, sizeof *a);
     char *config = mem_printf("%s/config.json", folder);
     char *generation = mem_printf("%s/generation_config.json", folder);
-    int rc = with_file(a, config, read_config, e);
     bool exists = false;
+    int rc = file_exists(config, &exists, e);
+    if (rc == 0 && !exists)
+        rc = err_set(e,
+                     "%s: there is no such file; wanted is a checkpoint folder of Hugging Face on "
+                     "this disk (config.json, *.safetensors, tokenizer.json): nothing is "
+                     "downloaded",
+                     config);
+    if (rc == 0) rc = with_file(a, config, read_config, e);
     if (rc == 0) rc = file_exists(generation, &exists, e);
     if (rc == 0 && exists) rc = with_file(a, generation, read_generation, e);
     free(config);

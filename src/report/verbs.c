@@ -18,7 +18,7 @@
 static const char *only_file(const struct options *o, const char *what)
 {
     if (o->n_files == 1) return o->files[0];
-    log0(LOG_ERROR, "%s needs one %s; specrej --help", o->verb, what);
+    log0(LOG_ERROR, "%s needs one %s; specrej %s --help", o->verb, what, o->verb);
     return NULL;
 }
 
@@ -73,7 +73,7 @@ int verb_report(const struct options *o, const char *command, struct comm *world
     struct report_options ro = {
         .json = o->json, .folder = o->output, .command = command, .reference = o->reference};
     if (o->n_files == 0) {
-        log0(LOG_ERROR, "report needs result files; specrej --help");
+        log0(LOG_ERROR, "report needs result files; specrej report --help");
         return EXIT_BAD_INPUT;
     }
     return end(world, is_first(world) ? report(o->files, o->n_files, &ro, stdout, e) : 0, e);

@@ -65,5 +65,5 @@ int judge_identity(const struct job *j, char out[HASH_HEX], struct err *e)
     hash_add_text(h, j->judge.weights == WEIGHTS_RANDOM ? "random" : "checkpoint");
     int rc = add_model(h, &j->judge, e);
     hash_finish(h, out);
-    return rc;
+    return rc < 0 ? err_context(e, "judge.path: ") : 0;
 }

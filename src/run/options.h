@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #define MAX_OPTION_LISTS 1024
+#define MAX_OPTIONS      32 /* different ones */
 
 struct options {
     const char *verb;
@@ -46,10 +47,18 @@ struct options {
     const char *dtype;         /* --dtype (score) */
     const char *backend;       /* --backend (score) */
     bool help, version;
+    struct {
+        const char *name, *verbs; /* --json, and the verbs that take it; static */
+    } given[MAX_OPTIONS];         /* each option that was given and that not every verb takes */
+    int n_given;
 };
 
-/* -1 with *e: unknown option, a missing value. */
+/* --key value and --key=value.  -1 with *e: unknown option, a missing value. */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
+
+/* -1 with *e: an option that o->verb, which is one, does not take.  It would do nothing, and its
+ * user expects that it does. */
+int options_check(const struct options *o, struct err *e);
 
 /* Is the point with this id among those that --point names (by their first digits)?  Without
  * --point every one is. */

@@ -78,13 +78,21 @@ int worker_open_reward_text(struct worker *w, struct err *e)
     return 0;
 }
 
+static int open_arch(struct worker *w, struct model *m, const char *key, const char *folder,
+                     struct err *e)
+{
+    return setup_arch(m, w->backend, folder, e) < 0 ? err_context(e, "%s: ", key) : 0;
+}
+
 static int open_all(struct worker *w, struct err *e)
 {
     bool has_reward = !w->reward_is_self;
-    if (!w->is_loaded) TRY(setup_arch(&w->generator, w->backend, w->job->generator.path, e));
+    const char *reward_key = w->role == WORKER_JUDGE ? "judge.path" : "reward.path";
+    if (!w->is_loaded)
+        TRY(open_arch(w, &w->generator, "generator.path", w->job->generator.path, e));
     TRY(worker_check_generator(w, e));
     if (has_reward && !w->is_loaded)
-        TRY(setup_arch(&w->reward, w->backend, w->job->reward.path, e));
+        TRY(open_arch(w, &w->reward, reward_key, w->job->reward.path, e));
     if (has_reward) TRY(worker_check_reward(w, e));
     TRY(worker_open_generator_text(w, e));
     return w->reward_is_self ? 0 : worker_open_reward_text(w, e);

@@ -86,7 +86,7 @@ for key in generator reward; do
     cp $key/config.json $key-tokenizer
     echo '{"model": {"type": "BPE", "vocab": {' >$key-tokenizer/tokenizer.json
     refuses "$key-tokenizer/tokenizer.json" $key.path=$key-tokenizer
-    refuses "nowhere/config.json" $key.path=nowhere
+    refuses "$key.path: .*nowhere/config.json.*checkpoint folder" $key.path=nowhere
 done
 copy no-head rm_llama 's/score\.weight/scope.weight/'
 refuses "no-head.*score.weight" "${checkpoint[@]}" reward.path=no-head
@@ -100,6 +100,12 @@ refuses_job "changed.yaml" 's/^seed: 7/seed: [7/'
 refuses_job "changed.yaml" 's/^name: tiny/name: "\xff\xfe"/'
 refuses_job "output.*%p" 's/^seed: 7/sweep: {seed: [1, 2]}/'
 refused "nothing.yaml" "$SPECREJ" run nothing.yaml
+refused "run does not take --pick" "$SPECREJ" run job.yaml --pick best
+refused "alpha=2: key 'alpha'" "$SPECREJ" run job.yaml --set=alpha=2
+refused "quiet takes no value" "$SPECREJ" run job.yaml --quiet=yes
+refused "behind --" "$SPECREJ" run job.yaml -- --time=1
+"$SPECREJ" run job.yaml -q --set "sweep={seed: [1, 2, 3]}" --set output=bad-%p.h5 --set generator.path=nowhere 2>log
+[ $? = 2 ] && [ "$(grep -c nowhere/config.json log)" = 1 ] && grep -q "2 more points" log || fail "an error of 3 points"
 for alpha in 1 1.5 -0.1 nan half; do refuses "alpha" alpha=$alpha; done
 refuses "n" n=-3
 refuses "rounds" "rounds=every 0"
