@@ -66,6 +66,17 @@ static void print_point(const struct job *j, const struct options *o)
     free(path);
 }
 
+static int count_chosen(const struct sweep *s, const struct options *o)
+{
+    int n = 0;
+    for (int64_t i = 0; i < s->n_points; i++) {
+        char id[HASH_HEX];
+        job_point_id(&s->points[i], id);
+        n += options_has_point(o, id);
+    }
+    return n;
+}
+
 /* Run the chosen points one after the other; the worst status counts, a stop ends them all. */
 static int run_points(const struct sweep *s, const struct options *o, const char *command,
                       struct comm *world, struct loaded *kept, struct err *e)
@@ -74,13 +85,15 @@ static int run_points(const struct sweep *s, const struct options *o, const char
                              .quiet = o->quiet,
                              .command = command,
                              .slurm_ended = slurm_job_ended};
-    int worst = EXIT_DONE, n = 0, again = 0;
+    int worst = EXIT_DONE, n = 0, again = 0, chosen = count_chosen(s, o);
     struct err said = {0};
     for (int64_t i = 0; i < s->n_points; i++) {
         char id[HASH_HEX];
         job_point_id(&s->points[i], id);
         if (!options_has_point(o, id)) continue;
-        n++;
+        char which[32];
+        snprintf(which, sizeof which, " %d/%d", ++n, chosen);
+        ro.which = chosen > 1 ? which : NULL;
         int status = coordinator_run(&s->points[i], &ro, world, kept, e);
         if (status == EXIT_BAD_INPUT && strcmp(e->text, said.text) == 0)
             again++; /* a wrong path is wrong for every point */

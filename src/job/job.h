@@ -139,6 +139,10 @@ bool job_key_is_scientific(const char *key);
  * excluded; run/identity.h adds the models' contents to it. */
 void job_hash(const struct job *j, char out[HASH_HEX]);
 
+/* In words the keys that make two hashes differ, the first few: "n is 8 there, 9 here"; "": none.
+ */
+void job_differences(const struct job *there, const struct job *here, char *out, size_t size);
+
 /* output with %n and %p replaced.  Caller frees. */
 char *job_output_path(const struct job *j);
 

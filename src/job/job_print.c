@@ -5,6 +5,7 @@
 #include "job/schedule.h"
 #include "job/schema.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,4 +187,26 @@ void job_point_id(const struct job *j, char out[HASH_HEX])
 void job_hash(const struct job *j, char out[HASH_HEX])
 {
     hash_keys(j, false, out);
+}
+
+#define MOST_NAMED 3 /* differences */
+
+void job_differences(const struct job *there, const struct job *here, char *out, size_t size)
+{
+    struct entries theirs = {0}, ours = {0};
+    job_to_entries(there, &theirs);
+    job_to_entries(here, &ours);
+    out[0] = 0;
+    int n = 0;
+    for (size_t i = 0; i < ours.n && n < MOST_NAMED; i++) {
+        const struct entry *b = &ours.items[i], *a = entries_find(&theirs, b->key);
+        if (!job_key_is_scientific(b->key) || is_id(b->key)) continue;
+        if (!has_effect(here, b->key) && !has_effect(there, b->key)) continue;
+        if (!a || strcmp(hashed_text(a), hashed_text(b)) == 0) continue;
+        size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s%s is %.40s there, %.40s here", n++ ? "; " : "",
+                 b->key, a->text, b->text);
+    }
+    entries_free(&theirs);
+    entries_free(&ours);
 }

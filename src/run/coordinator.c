@@ -178,17 +178,39 @@ static int open_file(struct coordinator *c, struct err *e)
     return 0;
 }
 
+/* "speculative_rejection, n 960, alpha 0.5, seed 0" */
+static void describe_point(const struct job *j, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s, n ", method_name(j->method));
+    n += j->n ? snprintf(out + n, size - (size_t)n, "%lld", (long long)j->n)
+              : snprintf(out + n, size - (size_t)n, "auto");
+    if (j->method == METHOD_SPECULATIVE_REJECTION)
+        n += snprintf(out + n, size - (size_t)n, ", alpha %g", j->alpha);
+    snprintf(out + n, size - (size_t)n, ", seed %llu", (unsigned long long)j->seed);
+}
+
+/* How the ranks work, which points that share their models have in common. */
+static void say_ranks(const struct coordinator *c)
+{
+    const struct worker *w = &c->worker;
+    int ranks = comm_size(w->grid.world), groups = w->grid.n_groups;
+    if (w->backend->choice[0]) log0(LOG_INFO, "%s", w->backend->choice);
+    log0(LOG_INFO, "%d rank%s = %d group%s x tensor %d, %d thread%s each (%s), %s %s", ranks,
+         ranks == 1 ? "" : "s", groups, groups == 1 ? "" : "s", comm_size(w->grid.group),
+         (int)c->run.threads, c->run.threads == 1 ? "" : "s", w->threads_how, w->backend->ops->name,
+         dtype_name(w->backend->dtype));
+}
+
 static void say_start(const struct coordinator *c)
 {
     if (c->options->quiet) return;
     const struct worker *w = &c->worker;
-    if (w->backend->choice[0]) log0(LOG_INFO, "%s", w->backend->choice);
-    log0(LOG_INFO,
-         "%s: %s, %lld prompts (%lld in the file), %d ranks = %d groups x tensor %d, %d threads "
-         "each (%s), %s %s",
-         c->job.name, method_name(c->job.method), (long long)c->inputs.n, (long long)c->resume.n,
-         comm_size(w->grid.world), w->grid.n_groups, comm_size(w->grid.group), (int)c->run.threads,
-         w->threads_how, w->backend->ops->name, dtype_name(w->backend->dtype));
+    if (!w->was_given) say_ranks(c);
+    char what[120];
+    describe_point(&c->job, what, sizeof what);
+    log0(LOG_INFO, "%s%s: %s, %lld prompts (%lld in the file)", c->job.name,
+         c->options->which ? c->options->which : "", what, (long long)c->inputs.n,
+         (long long)c->resume.n);
     log0(LOG_INFO, "budget %lld KV tokens per prompt; %s in %.1f s; writing %s",
          (long long)(w->budget_pages * PAGE_TOKENS),
          w->was_given ? "the models of the point before, ready" : "loaded", w->load_s, c->path);
@@ -241,11 +263,13 @@ static int close_file(struct coordinator *c, struct err *e)
     warn_nobody_rejected(c);
     if (c->options->quiet) return status;
     double hours = (clock_s() - c->start_s) * comm_size(world_of(c)) / 3600;
-    log0(LOG_INFO,
-         "%s: %lld of %lld prompts in %s, mean best reward %.4f, %.4f rank-hours (load and idle "
-         "included)",
-         run_status_names[c->run.status], (long long)c->done, (long long)c->inputs.n, c->path,
-         c->rewards ? c->reward_sum / (double)c->rewards : NAN, hours);
+    char mean[64] = "";
+    if (c->rewards > 0)
+        snprintf(mean, sizeof mean, ", mean best reward %.4f%s", c->reward_sum / (double)c->rewards,
+                 c->rewards < c->done ? " (of this start's)" : "");
+    log0(LOG_INFO, "%s: %lld of %lld prompts in %s%s, %.4f rank-hours (load and idle included)",
+         run_status_names[c->run.status], (long long)c->done, (long long)c->inputs.n, c->path, mean,
+         hours);
     if (status != EXIT_DONE && c->options->command)
         log0(LOG_INFO, "to continue: %s", c->options->command);
     return status;
@@ -256,7 +280,7 @@ static int look_at_file(struct coordinator *c, struct err *e)
 {
     TRY(job_identity(&c->job, c->identity, e));
     TRY(judge_identity(&c->job, c->judge_identity, e));
-    TRY(resume_open(&c->resume, c->path, c->identity, e));
+    TRY(resume_open(&c->resume, c->path, &c->job, c->identity, e));
     /* Templates that print a date print that of the first start, whenever the job goes on. */
     c->start_unix_s = clock_unix_s();
     double first_start = c->resume.start_unix_s > 0 ? c->resume.start_unix_s : c->start_unix_s;

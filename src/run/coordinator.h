@@ -18,6 +18,7 @@ struct run_options {
     bool allow_mixed;                /* continue a file that another kind of device began */
     bool quiet;                      /* no progress, no summary */
     const char *command;             /* how to continue, for the last line */
+    const char *which;               /* " 3/6", of a sweep's points; NULL: the only one */
     lock_slurm_ended_fn slurm_ended; /* cluster/slurm.h; NULL: Slurm is not asked */
 };
 

@@ -39,7 +39,22 @@ static void collect(struct resume *r, const struct trace_reader *file)
     free(entries);
 }
 
-int resume_open(struct resume *r, const char *path, const char *identity, struct err *e)
+static int refuse(const struct trace_reader *file, const char *path, const struct job *j,
+                  struct err *e)
+{
+    const char *yaml = trace_reader_attr(file, "job_yaml");
+    struct job in_file = {0};
+    struct err unreadable;
+    char what[300] = "";
+    if (yaml && job_from_yaml(&in_file, yaml, path, &unreadable) == 0)
+        job_differences(&in_file, j, what, sizeof what);
+    job_free(&in_file);
+    return err_set(e, "%s belongs to another job: %s; choose another output, or move the file away",
+                   path, what[0] ? what : "the files of its models or tokenizers are not these");
+}
+
+int resume_open(struct resume *r, const char *path, const struct job *j, const char *identity,
+                struct err *e)
 {
     *r = (struct resume){0};
     bool exists;
@@ -50,12 +65,7 @@ int resume_open(struct resume *r, const char *path, const char *identity, struct
     const char *hash = trace_reader_attr(file, "job_hash"),
                *budget = trace_reader_attr(file, "budget_tokens");
     int rc = 0;
-    if (!hash || strcmp(hash, identity) != 0)
-        rc = err_set(e,
-                     "%s belongs to another job (job_hash %.8s, this job is %.8s): another model, "
-                     "method, sampling or "
-                     "budget; choose another output, or move the file away",
-                     path, hash ? hash : "?", identity);
+    if (!hash || strcmp(hash, identity) != 0) rc = refuse(file, path, j, e);
     if (rc == 0) {
         r->budget_tokens = budget ? strtoll(budget, NULL, 10) : 0;
         r->start_unix_s = trace_n_runs(file) > 0 ? trace_runs(file)[0].start_unix_s : 0;

@@ -11,8 +11,10 @@ struct resume {
     int64_t budget_tokens; /* that the file was made with, 0: there is no file */
 };
 
-/* A missing file gives an empty set.  Another job's file is an error that says so. */
-int resume_open(struct resume *r, const char *path, const char *identity, struct err *e);
+/* A missing file gives an empty set.  Another job's file is an error that says what differs.
+ * identity: of the job j (run/identity.h). */
+int resume_open(struct resume *r, const char *path, const struct job *j, const char *identity,
+                struct err *e);
 void resume_free(struct resume *r);
 /* The same once more, from the file as it was opened for writing: another start of the job may have
  * gone on in between. */

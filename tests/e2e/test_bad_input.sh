@@ -165,9 +165,9 @@ start 1 other.h5 "${small[@]}"
 refused "other.h5" "${command[@]}"
 [ "$(cat other.h5)" = "not a result file" ] || fail "other.h5 was changed"
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" seed=8
-refused "good.h5 belongs to another job" "${command[@]}"
+refused "good.h5 belongs to another job: seed is 7 there, 8 here" "${command[@]}"
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" "generator.path=$golden/smollm2"
-refused "good.h5 belongs to another job" "${command[@]}"
+refused "good.h5 belongs to another job: the files of its models" "${command[@]}"
 awk 'NR != 2 || sub(/\[/, "[9, ")' prompts.jsonl >edited.jsonl
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" dataset.path=edited.jsonl
 refused "row 1 of the dataset changed" "${command[@]}"

@@ -17,7 +17,7 @@ mkdir -p logs
 job=$(bash dry) || fail "the printed command fails"
 ended COMPLETED 0:0
 check same reference/one.h5 one.h5
-grep -q "1 ranks = 1 groups x tensor 1, 2 threads each" "logs/one-$job.log" || fail "not two threads"
+grep -q "1 rank = 1 group x tensor 1, 2 threads each" "logs/one-$job.log" || fail "not two threads"
 grep -q "job $job, start 1: status 0 on n" "logs/one-$job.log" || fail "no last word"
 echo "one node"
 
