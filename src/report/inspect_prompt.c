@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define MAX_INSTRUCTION 400 /* bytes of the prompt that are shown to a person */
+#define MAX_CANDIDATES  32  /* rows, likewise */
 
 struct story {
     struct result *r;
@@ -107,18 +108,43 @@ static void print_rounds(const struct story *s, FILE *out)
     }
 }
 
-static void print_candidates(const struct story *s, FILE *out)
+static void print_candidate(const struct story *s, const struct candidate_row *c, FILE *out)
 {
     char reward[24], round[16];
+    snprintf(round, sizeof round, c->rejected_round < 0 ? "" : "%d", c->rejected_round);
+    fprintf(out, "%c %9d  %-9s  %6lld  %10s  %8.2f  %s\n", c == s->best ? '*' : ' ', c->candidate,
+            status_of(c), (long long)c->n_tokens, number(reward, (double)c->reward), c->logprob_sum,
+            round);
+}
+
+/* Who came to its end before who was rejected, who was rejected late before who was early, then by
+ * reward; what is no number last. */
+static int by_success(const void *a, const void *b)
+{
+    const struct candidate_row *x = *(const struct candidate_row *const *)a,
+                               *y = *(const struct candidate_row *const *)b;
+    bool x_lost = x->status == CANDIDATE_REJECTED, y_lost = y->status == CANDIDATE_REJECTED;
+    if (x_lost != y_lost) return x_lost - y_lost;
+    if (x_lost && x->rejected_round != y->rejected_round)
+        return (x->rejected_round < y->rejected_round) - (x->rejected_round > y->rejected_round);
+    if (isnan(x->reward) != isnan(y->reward)) return isnan(x->reward) ? 1 : -1;
+    if (x->reward != y->reward && !isnan(x->reward)) return x->reward < y->reward ? 1 : -1;
+    return (x->candidate > y->candidate) - (x->candidate < y->candidate);
+}
+
+static void print_candidates(const struct story *s, FILE *out)
+{
     if (s->n_candidates == 0) return;
+    bool all = s->n_candidates <= MAX_CANDIDATES;
+    size_t n = (size_t)s->n_candidates;
+    const struct candidate_row **order = mem_calloc(n, sizeof *order);
+    for (size_t i = 0; i < n; i++) order[i] = &s->candidates[i];
+    if (!all) qsort(order, n, sizeof *order, by_success);
     fprintf(out, "\n  candidate  status     tokens      reward   logprob  rejected in round\n");
-    for (int64_t i = 0; i < s->n_candidates; i++) {
-        const struct candidate_row *c = &s->candidates[i];
-        snprintf(round, sizeof round, c->rejected_round < 0 ? "" : "%d", c->rejected_round);
-        fprintf(out, "%c %9d  %-9s  %6lld  %10s  %8.2f  %s\n", c == s->best ? '*' : ' ',
-                c->candidate, status_of(c), (long long)c->n_tokens,
-                number(reward, (double)c->reward), c->logprob_sum, round);
-    }
+    for (size_t i = 0; i < n && i < MAX_CANDIDATES; i++) print_candidate(s, order[i], out);
+    if (!all)
+        fprintf(out, "  the %d of %zu that came furthest; --json has all\n", MAX_CANDIDATES, n);
+    free(order);
 }
 
 static void print_story(const struct story *s, FILE *out)

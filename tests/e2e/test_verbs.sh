@@ -140,6 +140,9 @@ assert dead["runs"][0]["status"] == "running" and dead["runs"][0]["end_unix_s"] 
 assert dead["prompts_ok"] > 0 and dead["rank_hours"] > 0
 PYTHON
 [ "$("$SPECREJ" export dead.h5 | wc -l)" -gt 0 ]
+"$SPECREJ" inspect dead.h5 --prompt 0 >out # a person is shown those that came furthest
+grep -q "the 32 of 64 that came furthest" out
+[ "$(grep -Ec "^[ *] +[0-9]+  (finished|truncated|rejected) " out)" = 32 ]
 head -c 3000 dead.h5 >cut.h5 && refused "cut.h5" inspect cut.h5
 echo hello >text.h5 && refused "text.h5" export text.h5
 echo "verbs: all as expected"
