@@ -231,6 +231,10 @@ int main(int argc, char **argv)
         help_print(o.verb, o.help ? stdout : stderr);
         return check_output(o.help ? EXIT_DONE : EXIT_BAD_INPUT);
     }
+    if (strcmp(o.verb, "help") == 0) {
+        help_print(o.n_files > 0 ? o.files[0] : NULL, stdout);
+        return check_output(EXIT_DONE);
+    }
     const struct verb *verb = find_verb(o.verb);
     if (!verb) {
         err_set(&e, "unknown verb '%s'; specrej --help lists them", o.verb);

@@ -163,7 +163,7 @@ int replay_file(const char *path, const struct replay_options *o, FILE *out, str
     if (rc == 0 && o->form == REPLAY_CSV) print_csv(&c, out);
     if (rc == 0 && o->form == REPLAY_TABLE) {
         print_head(&g, out);
-        table_print(&c, &(struct averages){0}, out);
+        table_print(&c, &(struct averages){0}, !o->quiet, out);
     }
     comparison_free(&c);
     replay_grid_close(&g);

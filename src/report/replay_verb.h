@@ -11,6 +11,7 @@ struct replay_options {
     struct replay_grid_options grid;
     enum replay_form form;
     const char *reference; /* as report's */
+    bool quiet;            /* likewise */
 };
 
 /* -1 with *e; nothing is written then. */

@@ -265,14 +265,14 @@ static void print_json(const struct groups *g, FILE *out)
     json_decref(j);
 }
 
-static void print_tables(const struct groups *g, FILE *out)
+static void print_tables(const struct groups *g, bool quiet, FILE *out)
 {
     for (size_t i = 0; i < g->n; i++) {
         const struct group *x = &g->items[i];
         if (g->n > 1)
             fprintf(out, "%s== group %zu of %zu: files of one dataset and pair of models ==\n\n",
                     i > 0 ? "\n" : "", i + 1, g->n);
-        table_print(&x->c, &x->p, out);
+        table_print(&x->c, &x->p, !quiet, out);
         if (x->folder) print_written(&x->f, x->folder, out);
     }
 }
@@ -316,7 +316,7 @@ int report(const char *const *paths, int n_paths, const struct report_options *o
     if (rc == 0) rc = read_groups(&g, paths, n_paths, e);
     if (rc == 0) rc = write_groups(&g, o, &reference, e);
     if (rc == 0 && o->json) print_json(&g, out);
-    if (rc == 0 && !o->json) print_tables(&g, out);
+    if (rc == 0 && !o->json) print_tables(&g, o->quiet, out);
     groups_free(&g);
     reference_free(&reference);
     return rc;

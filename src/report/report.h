@@ -11,6 +11,7 @@
 
 struct report_options {
     bool json;
+    bool quiet;          /* without the words on what the columns mean */
     const char *folder;  /* for forms.h's, figures.h's and page.h's files; NULL: none */
     const char *command; /* the command line, for the page; NULL: not told */
     const char

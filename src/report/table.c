@@ -152,7 +152,7 @@ void table_legend(const struct comparison *c, FILE *out)
     words_legend(c, print_word, out);
 }
 
-void table_print(const struct comparison *c, const struct averages *p, FILE *out)
+void table_print(const struct comparison *c, const struct averages *p, bool legend, FILE *out)
 {
     table_head(c, out);
     print_missing(c, p, out);
@@ -163,6 +163,7 @@ void table_print(const struct comparison *c, const struct averages *p, FILE *out
     subset_rows_print(c, out);
     table_notes(c, out);
     twins_print(c, out);
+    if (!legend) return;
     fputc('\n', out);
     table_legend(c, out);
     int f = c->n_files - 1;

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-void table_print(const struct comparison *c, const struct averages *p, FILE *out);
+/* legend: with the words on what the columns mean. */
+void table_print(const struct comparison *c, const struct averages *p, bool legend, FILE *out);
 
 /* Pieces of it: what is compared, what a careful reader must know of the files, the columns. */
 void table_head(const struct comparison *c, FILE *out);

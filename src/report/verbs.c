@@ -70,8 +70,11 @@ int verb_export(const struct options *o, const char *command, struct comm *world
 
 int verb_report(const struct options *o, const char *command, struct comm *world, struct err *e)
 {
-    struct report_options ro = {
-        .json = o->json, .folder = o->output, .command = command, .reference = o->reference};
+    struct report_options ro = {.json = o->json,
+                                .quiet = o->quiet,
+                                .folder = o->output,
+                                .command = command,
+                                .reference = o->reference};
     if (o->n_files == 0) {
         log0(LOG_ERROR, "report needs result files; specrej report --help");
         return EXIT_BAD_INPUT;
@@ -100,7 +103,8 @@ static int replay_to(const char *path, const struct options *o, struct err *e)
                                 .form = o->json || ends_in(o->output, ".json") ? REPLAY_JSON
                                         : ends_in(o->output, ".csv")           ? REPLAY_CSV
                                                                                : REPLAY_TABLE,
-                                .reference = o->reference};
+                                .reference = o->reference,
+                                .quiet = o->quiet};
     struct output out;
     TRY(output_begin(&out, o->output, stdout, e));
     return output_end(&out, replay_file(path, &ro, out.file, e), e);

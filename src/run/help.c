@@ -18,8 +18,9 @@ struct verb_help {
 #define RUNS                                                                                       \
     "  --allow-mixed        continue a file that another kind of machine began\n"                  \
     "  -q, --quiet          no progress and no summary\n"
-#define JSON   "  --json               for programs, with everything that the text leaves out\n"
-#define OUTPUT "  -o, --output FILE    write there instead of to the terminal\n"
+#define JSON      "  --json               for programs, with everything that the text leaves out\n"
+#define OUTPUT    "  -o, --output FILE    write there instead of to the terminal\n"
+#define NO_LEGEND "  -q, --quiet          the tables without the words on what their columns mean\n"
 #define REFERENCE                                                                                  \
     "  --reference POINT    what has improvement score 100: N (of Best-of-N; without it 120, "     \
     "else\n"                                                                                       \
@@ -68,9 +69,9 @@ static const struct verb_help all[] = {
     {"report", "specrej report FILE.h5|REPLAY.json... [--reference POINT] [--json] [-o DIR]",
      "result files side by side: rewards, cost and speedup against a reference; -o: also as a\n"
      "      page report.html with figures, CSV, Markdown and LaTeX rows",
-     REFERENCE JSON "  -o, --output DIR     report.html, .csv, .md, .tex and figures "
-                    "(results/README.md says what\n"
-                    "                       their columns mean)\n"},
+     REFERENCE JSON NO_LEGEND "  -o, --output DIR     report.html, .csv, .md, .tex and figures "
+                              "(results/README.md says what\n"
+                              "                       their columns mean)\n"},
     {"replay",
      "specrej replay FILE.h5 [--set KEY=VALUE]... [--nearest] [--subsets K] [--reference POINT]\n"
      "      [--json] [-o OUT.csv|OUT.json]",
@@ -80,7 +81,7 @@ static const struct verb_help all[] = {
      "budget_tokens=4000\n"
      "  --nearest            where no score of a round's length was recorded, take an earlier one\n"
      "  --subsets K          intervals over K random subsets of the candidates\n" REFERENCE JSON
-     "  -o, --output FILE    .csv, or .json, which report takes\n"},
+         NO_LEGEND "  -o, --output FILE    .csv, or .json, which report takes\n"},
     {"export",
      "specrej export FILE.h5 [--format jsonl|alpaca_eval|csv] [--pick best|all|pairs] "
      "[-o OUT]",
