@@ -12,7 +12,8 @@ enum { MAX_COLUMNS = 6 };
 
 /* Keys in which the points differ, as columns of the table. */
 struct columns {
-    struct entries *keys; /* owned [n_points]: each point's job */
+    const struct points *points; /* borrowed */
+    struct entries *keys;        /* owned [n_points]: each point's job */
     size_t n_points;
     const char *key[MAX_COLUMNS];
     int width[MAX_COLUMNS], n;
@@ -28,6 +29,7 @@ static const char *short_text(const char *key, const char *text)
 static const char *text_of(const struct columns *c, size_t point, const char *key)
 {
     const struct entry *en = entries_find(&c->keys[point], key);
+    if (!job_key_has_effect(c->points->items[point].job, key)) return "-";
     return en ? short_text(key, en->text) : "";
 }
 
@@ -38,15 +40,18 @@ static bool is_shown(const char *key)
            (!dot || strcmp(dot, ".id") != 0);
 }
 
+/* A point to which the key makes no difference ("-") does not make it a column. */
 static void add_column(struct columns *c, const char *key)
 {
     bool differs = false;
     int width = (int)strlen(short_text(".path", key));
-    const char *first = text_of(c, 0, key);
+    const char *first = NULL;
     for (size_t i = 0; i < c->n_points; i++) {
         const char *text = text_of(c, i, key);
-        differs |= strcmp(first, text) != 0;
         if ((int)strlen(text) > width) width = (int)strlen(text);
+        if (!job_key_has_effect(c->points->items[i].job, key)) continue;
+        if (!first) first = text;
+        differs |= strcmp(first, text) != 0;
     }
     if (!differs || c->n == MAX_COLUMNS || !is_shown(key)) return;
     c->key[c->n] = key;
@@ -55,7 +60,7 @@ static void add_column(struct columns *c, const char *key)
 
 static void columns_make(struct columns *c, const struct points *p)
 {
-    *c = (struct columns){.keys = mem_calloc(p->n, sizeof *c->keys), .n_points = p->n};
+    *c = (struct columns){.points = p, .keys = mem_calloc(p->n, sizeof *c->keys), .n_points = p->n};
     for (size_t i = 0; i < p->n; i++) {
         char *yaml = job_to_yaml(p->items[i].job);
         struct err e;

@@ -134,6 +134,8 @@ char *job_to_yaml(const struct job *j);
 void job_point_id(const struct job *j, char out[HASH_HEX]);
 /* Whether a key (dotted) counts in it, for jobs to which it makes a difference. */
 bool job_key_is_scientific(const char *key);
+/* Whether it changes anything that this job does: alpha does nothing to best_of_n. */
+bool job_key_has_effect(const struct job *j, const char *key);
 
 /* Hash of the keys that determine ids, rewards and timings, paths, output, `limit` and the judge
  * excluded; run/identity.h adds the models' contents to it. */

@@ -134,9 +134,8 @@ bool job_key_is_scientific(const char *key)
     return !is_any(key, others) && !starts_with(key, "judge.");
 }
 
-/* Does the key change anything that this job does?  What does not differ here must not differ in
- * the id. */
-static bool has_effect(const struct job *j, const char *key)
+/* What does not differ here must not differ in the id. */
+bool job_key_has_effect(const struct job *j, const char *key)
 {
     bool rejects = j->method == METHOD_SPECULATIVE_REJECTION;
     if (!strcmp(key, "alpha") || !strcmp(key, "compat")) return rejects;
@@ -169,7 +168,7 @@ static void hash_keys(const struct job *j, bool with_ids, char out[HASH_HEX])
     hash_add_text(h, strcmp(j->reward.path, "self") ? "reward model" : "reward self");
     for (size_t i = 0; i < es.n; i++) {
         const struct entry *en = &es.items[i];
-        if (!job_key_is_scientific(en->key) || !has_effect(j, en->key)) continue;
+        if (!job_key_is_scientific(en->key) || !job_key_has_effect(j, en->key)) continue;
         if (is_id(en->key) && !with_ids) continue;
         hash_add_text(h, en->key);
         hash_add_text(h, hashed_text(en));
@@ -201,7 +200,7 @@ void job_differences(const struct job *there, const struct job *here, char *out,
     for (size_t i = 0; i < ours.n && n < MOST_NAMED; i++) {
         const struct entry *b = &ours.items[i], *a = entries_find(&theirs, b->key);
         if (!job_key_is_scientific(b->key) || is_id(b->key)) continue;
-        if (!has_effect(here, b->key) && !has_effect(there, b->key)) continue;
+        if (!job_key_has_effect(here, b->key) && !job_key_has_effect(there, b->key)) continue;
         if (!a || strcmp(hashed_text(a), hashed_text(b)) == 0) continue;
         size_t used = strlen(out);
         snprintf(out + used, size - used, "%s%s is %.40s there, %.40s here", n++ ? "; " : "",
