@@ -93,6 +93,10 @@ static int field_value(struct prompt *p, const json_t *value, const struct datas
                        const char *where, struct err *e)
 {
     if (json_is_string(value)) {
+        if (ref->turn > 0)
+            return err_set(e,
+                           "%s: field '%s' is one text and has no turn %lld; set dataset.turn: 0",
+                           where, ref->field, (long long)ref->turn);
         one_text(p, json_string_value(value), ref);
         return 0;
     }

@@ -70,8 +70,10 @@ int job_check_entry(const struct entry *en, struct err *e)
     const cyaml_schema_field_t *f = schema_find(key);
     if (!f && schema_is_group(key)) {
         if (en->kind == ENTRY_EMPTY_GROUP) return 0;
-        return err_set(e, "%s: key '%s': is a group of keys; write %s: {key: value, ...}",
-                       en->where, en->key, key);
+        char path[64];
+        snprintf(path, sizeof path, "%s.path", key);
+        return err_set(e, "%s: key '%s': is a group of keys; write %s: {%s: value, ...}", en->where,
+                       en->key, key, schema_find(path) ? "path" : "key");
     }
     if (!f) return unknown_key(en, key, e);
     if (sweep && en->kind == ENTRY_SCALAR)

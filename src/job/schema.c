@@ -182,6 +182,8 @@ const char *schema_nearest(const char *key)
         /* the right word in the wrong group is as near as one wrong letter */
         size_t d = distance(key, f->key);
         if (!strcmp(last_part(key), last_part(f->key)) && d > 1) d = 1;
+        /* a word cut short is as near as two, in its own group */
+        if (strlen(last_part(key)) > 2 && !strncmp(key, f->key, strlen(key)) && d > 2) d = 2;
         if (d < best) {
             best = d;
             nearest = f->key;

@@ -72,8 +72,7 @@ void coordinator_commit(struct coordinator *c, struct trace_record *r)
     struct err e;
     if (trace_commit(c->trace, r, &e) < 0) {
         /* What was committed is safe; this file may not be touched any more.  End as if killed. */
-        log0(LOG_ERROR, "%s: %s; committed prompts are safe, run the same command to continue",
-             c->path, e.text);
+        log0(LOG_ERROR, "%s; committed prompts are safe, run the same command to continue", e.text);
         write_status(c, STATE_FAILED, e.text);
         comm_abort(EXIT_FAILED);
     }

@@ -44,7 +44,7 @@ int worker_check_generator(const struct worker *w, struct err *e)
     if (max_new >= a->max_positions)
         return err_set(e,
                        "sampling.max_new_tokens %lld leaves no room for a prompt: the context of "
-                       "%s holds %lld",
+                       "%s holds %lld; lower it",
                        (long long)max_new, folder, (long long)a->max_positions);
     return 0;
 }

@@ -130,8 +130,7 @@ static int open_dataset(struct store *s, int dataset, struct err *e)
 {
     hid_t access = dataset_access(s);
     s->data[dataset] = H5Dopen2(s->file, types_name(dataset), access);
-    if (s->data[dataset] < 0)
-        h5_err(e, "%s: cannot open dataset %s", s->path, types_name(dataset));
+    if (s->data[dataset] < 0) h5_err(e, "%s: cannot open dataset %s", s->path, types_name(dataset));
     H5Pclose(access);
     if (s->data[dataset] < 0) return -1;
     htri_t same = has_rows(s, dataset, e);
@@ -152,13 +151,17 @@ static hid_t open_file(const char *path, unsigned flags, struct err *e)
 {
     hid_t access = h5_access();
     hid_t file = H5Fopen(path, flags, access);
-    if (file < 0) h5_err(e, "%s is an HDF5 file, but damaged or of another program", path);
+    if (file < 0)
+        h5_err(e,
+               "%s is an HDF5 file, but damaged or of another program (fetch it again, or move it "
+               "away)",
+               path);
     H5Pclose(access);
     return file;
 }
 
 /* When a file was not opened: say so in better words than HDF5, where there are any. */
-static void explain(const char *path, struct err *e)
+static void explain(const char *path, enum store_mode mode, struct err *e)
 {
     static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char start[8] = {0};
@@ -168,6 +171,8 @@ static void explain(const char *path, struct err *e)
         err_set(e, "cannot read %s: %s", path, strerror(errno));
     else if (n < 8 || memcmp(start, magic, 8) != 0)
         err_set(e, "%s is not an HDF5 file", path);
+    else if (mode == STORE_APPEND && access(path, W_OK) != 0)
+        err_set(e, "cannot write %s: %s", path, strerror(errno));
     if (fd >= 0) close(fd);
 }
 
@@ -195,7 +200,7 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *e)
     struct err other; /* of a file that is not closed it would say so, whatever was wrong first */
     if (s->file < 0 && mode == STORE_READ) s->file = open_file(path, H5F_ACC_RDONLY, &other);
     if (s->file < 0) {
-        explain(path, e);
+        explain(path, mode, e);
         goto fail;
     }
     struct attrs a; /* a file of another kind is recognised here */

@@ -115,6 +115,11 @@ static void test_lists_and_turns(void **state)
     assert_int_equal(dataset_open(&d, &ref, &e), -1);
     assert_non_null(
         strstr(e.text, "a.jsonl:2: field 'prompt': no text at turn 1; the list has 1 elements"));
+    dataset_free(&d);
+    open_text(&d, "a.jsonl", "{\"prompt\": \"only one\"}\n");
+    dataset_free(&d);
+    assert_int_equal(dataset_open(&d, &ref, &e), -1);
+    assert_non_null(strstr(e.text, "a.jsonl:1: field 'prompt' is one text and has no turn 1"));
 }
 
 static void test_chat_and_system(void **state)

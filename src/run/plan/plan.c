@@ -327,8 +327,9 @@ int verb_plan(const struct options *o, const char *command, struct comm *world, 
     int status = EXIT_BAD_INPUT;
     if (!world || comm_rank(world) == 0) {
         struct plan p = {.file = o->files[0]};
-        int rc = o->n_files == 1 ? sweep_open(&p.sweep, p.file, o->set, o->n_set, e)
-                                 : err_set(e, "plan needs one job file; specrej plan --help");
+        int rc = o->ranks == 0     ? err_set(e, "--ranks needs a number from 1 on")
+                 : o->n_files == 1 ? sweep_open(&p.sweep, p.file, o->set, o->n_set, e)
+                                   : err_set(e, "plan needs one job file; specrej plan --help");
         if (rc < 0) {
             log0(LOG_ERROR, "%s", e->text);
         } else {
