@@ -88,7 +88,8 @@ static void take_last_word(struct point *p, const struct status_file *s)
         snprintf(p->note, sizeof p->note, "%s", s->message);
     } else if (s->state == STATE_RUNNING || s->state == STATE_JUDGING) {
         p->state = POINT_FAILED;
-        snprintf(p->note, sizeof p->note, "ended without a word: killed, or its node lost");
+        snprintf(p->note, sizeof p->note,
+                 "ended without a word: killed, or its node lost; run it again to go on");
     }
 }
 
@@ -170,6 +171,13 @@ static void look_at_task(struct point *p, const struct status_file *s, const str
     if (p->state != POINT_FAILED) p->note[0] = 0;
 }
 
+/* Its last notice may be older than its last commit; nobody writes the file now. */
+static void count_of_killed(struct point *p)
+{
+    int64_t n = count_committed(p->output, &(struct err){0});
+    if (n >= 0) p->done = n;
+}
+
 static void look(struct point *p, const struct sweep_folder *folder,
                  const struct slurm_tasks *tasks)
 {
@@ -191,6 +199,7 @@ static void look(struct point *p, const struct sweep_folder *folder,
         if (first_error(log, p->note, sizeof p->note)) p->state = POINT_FAILED;
         free(log);
     }
+    if (p->state == POINT_FAILED && s.state == STATE_RUNNING) count_of_killed(p);
     if (p->state != POINT_RUNNING || s.state != STATE_RUNNING) return;
     p->eta_s = s.eta_s;
     p->tokens_per_s = s.tokens_per_s;

@@ -132,6 +132,7 @@ grep -q "running" out
 kill -9 $job
 wait $job 2>/dev/null || true
 job=
+[ "$("$SPECREJ" status bare.yaml --set output=dead.h5 --set n=64 --done)" = "$("$SPECREJ" export dead.h5 | wc -l)" ]
 "$SPECREJ" inspect dead.h5 --json >out
 python3 - <<'PYTHON'
 import json
