@@ -85,7 +85,9 @@ static int check_row(const struct worker *w, const struct prompt *p, struct err 
 {
     if (p->n_messages > 0 && !w->tokenizer)
         return err_set(
-            e, "%s: tokenizer.json is missing; prompts as text need it (or give prompt_ids)",
+            e,
+            "%s: tokenizer.json is missing; prompts as text need it (transformers writes it: "
+            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)), or give prompt_ids",
             w->job->generator.path);
     bool same_ids = w->reward_is_self || !w->bridge || bridge_is_identity(w->bridge);
     if (p->n_messages == 0 && !same_ids)

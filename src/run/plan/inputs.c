@@ -67,6 +67,7 @@ static void read_model(struct plan_model *m, const char *role, const struct mode
     struct err e;
     *m = (struct plan_model){.role = role, .folder = ref->path};
     if (arch_open(&m->arch, m->folder, &e) < 0) {
+        err_context(&e, "%s.path: ", role);
         notes_problem(notes, &e, "see what is supported: README, Models");
         return;
     }
@@ -88,6 +89,7 @@ static bool open_text(struct worker *w, const struct plan_model *g, const struct
 {
     struct err e;
     const char *cure = "see what templates there are: jobs/example.yaml, template";
+    if (!g->has_arch || (r->folder && !r->has_arch)) return false;
     bool text = needs_text(g, notes) && (!r->folder || needs_text(r, notes));
     if (!text) return true;
     int rc = worker_open_generator_text(w, &e);
