@@ -102,7 +102,9 @@ static int run_points(const struct sweep *s, const struct options *o, const char
         if (status == EXIT_CONTINUE) return status;
         if (status > worst) worst = status;
     }
-    if (again > 0) log0(LOG_WARN, "that error is also the one of %d more points", again);
+    if (again > 0)
+        log0(LOG_WARN, "that error is also the one of %d more point%s", again,
+             again == 1 ? "" : "s");
     if (n > 0) return worst;
     log0(LOG_ERROR, "no point of this sweep has that id; specrej sweep lists them");
     return EXIT_BAD_INPUT;

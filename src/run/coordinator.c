@@ -265,7 +265,7 @@ static int close_file(struct coordinator *c, struct err *e)
     char mean[64] = "";
     if (c->rewards > 0)
         snprintf(mean, sizeof mean, ", mean best reward %.4f%s", c->reward_sum / (double)c->rewards,
-                 c->rewards < c->done ? " (of this start's)" : "");
+                 c->resume.n > 0 ? " (of this start's)" : "");
     log0(LOG_INFO, "%s: %lld of %lld prompts in %s%s, %.4f rank-hours (load and idle included)",
          run_status_names[c->run.status], (long long)c->done, (long long)c->inputs.n, c->path, mean,
          hours);
