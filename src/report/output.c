@@ -16,7 +16,7 @@ int output_begin(struct output *o, const char *path, FILE *out, struct err *e)
     o->tmp = mem_printf("%s.tmp", path);
     o->file = fopen(o->tmp, "wb");
     if (o->file) return 0;
-    err_set(e, "%s: %s", o->tmp, strerror(errno));
+    err_set(e, "cannot write %s: %s", path, strerror(errno));
     free(o->path);
     free(o->tmp);
     *o = (struct output){0};
