@@ -332,26 +332,39 @@ static int judge_failed(const struct err *e)
     return EXIT_FAILED;
 }
 
-/* The judge's turn, alone on the ranks: the job's models are gone. */
+/* The judge scores what it did not see yet, alone on the ranks: the job's models are gone.  Rank 0
+ * holds the file's lock. */
+static int judge_locked(struct coordinator *c, const struct lock *lock, struct comm *world,
+                        struct err *e)
+{
+    struct judge_turn turn = {.job = &c->job,
+                              .path = c->path,
+                              .identity = c->judge_identity,
+                              .lock = lock,
+                              .signal_seen = last_signal};
+    if (c->path) write_status(c, STATE_JUDGING, "");
+    if (!c->options->quiet)
+        log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
+    int rc = judge_run(&turn, world, e);
+    if (rc < 0) return judge_failed(e);
+    if (rc > 0) log0(LOG_INFO, "judge: stopped; the same command judges again");
+    return rc > 0 ? EXIT_CONTINUE : EXIT_DONE;
+}
+
+/* The judge's turn, when it has one. */
 static int judge(struct coordinator *c, struct comm *world, struct err *e)
 {
-    bool due = false;
-    int rc = 0;
-    if (comm_rank(world) == 0) rc = judge_is_due(&c->job, c->path, c->judge_identity, &due, e);
+    bool first = comm_rank(world) == 0, due = false;
+    int rc = first ? judge_is_due(&c->job, c->path, c->judge_identity, &due, e) : 0;
     if (comm_agree(world, rc, e) < 0) return judge_failed(e);
     comm_bcast(world, &due, sizeof due, 0);
     if (!due) return EXIT_DONE;
     worker_close(&c->worker);
-    if (c->path) write_status(c, STATE_JUDGING, "");
-    if (!c->options->quiet)
-        log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
-    rc = judge_run(&c->job, c->path, c->judge_identity, world, last_signal, e);
-    if (rc == 0) return EXIT_DONE;
-    if (rc > 0) {
-        log0(LOG_INFO, "judge: stopped; the same command judges again");
-        return EXIT_CONTINUE;
-    }
-    return judge_failed(e);
+    struct lock *lock = first ? lock_take(c->path, c->options->slurm_ended, e) : NULL;
+    if (comm_agree(world, first && !lock ? -1 : 0, e) < 0) return judge_failed(e);
+    int status = judge_locked(c, lock, world, e);
+    lock_release(lock);
+    return status;
 }
 
 static void coordinator_free(struct coordinator *c)

@@ -202,13 +202,12 @@ static int judge_rows(struct worker *w, const struct inputs *in, struct trace_re
 }
 
 /* All rows; a signal that any rank saw ends it early, and is returned. */
-static int judge_all(struct worker *w, const struct inputs *in, const char *path,
-                     const char *identity, struct verdicts *v, int (*signal_seen)(void),
-                     struct err *e)
+static int judge_all(struct worker *w, const struct inputs *in, const struct judge_turn *t,
+                     struct verdicts *v, struct err *e)
 {
     struct comm *world = w->grid.world;
     bool first = comm_rank(world) == 0;
-    struct trace_reader *file = first ? trace_reader_open(path, e) : NULL;
+    struct trace_reader *file = first ? trace_reader_open(t->path, e) : NULL;
     TRY(comm_agree(world, first && !file ? -1 : 0, e));
     if (first) v->n = trace_n_prompts(file);
     comm_bcast(world, &v->n, sizeof v->n, 0);
@@ -216,8 +215,8 @@ static int judge_all(struct worker *w, const struct inputs *in, const char *path
     int rc = 0;
     for (int64_t i = 0; i < v->n && rc == 0; i += w->grid.n_groups) {
         int64_t end = i + w->grid.n_groups < v->n ? i + w->grid.n_groups : v->n;
-        rc = judge_rows(w, in, file, identity, v, i, end, e);
-        if (rc == 0) rc = to_int(comm_max_i64(world, signal_seen()));
+        rc = judge_rows(w, in, file, t->identity, v, i, end, e);
+        if (rc == 0) rc = to_int(comm_max_i64(world, t->signal_seen()));
     }
     trace_reader_close(file);
     return rc;
@@ -244,46 +243,42 @@ static int keep_date(struct worker *w, const char *path, struct err *e)
 }
 
 /* Rank 0: the rewards into the file, with the judge that gave them. */
-static int write_rewards(const struct job *j, const char *path, const char *identity,
-                         struct verdicts *v, struct err *e)
+static int write_rewards(const struct judge_turn *t, struct verdicts *v, struct err *e)
 {
     struct job in_file;
-    struct trace_reader *file = trace_reader_open(path, e);
-    int rc = file ? job_from_yaml(&in_file, trace_reader_attr(file, "job_yaml"), path, e) : -1;
+    struct trace_reader *file = trace_reader_open(t->path, e);
+    int rc = file ? job_from_yaml(&in_file, trace_reader_attr(file, "job_yaml"), t->path, e) : -1;
     trace_reader_close(file);
     TRY(rc);
     struct model_ref judge = in_file.judge;
-    in_file.judge = j->judge;
+    in_file.judge = t->job->judge;
     char *yaml = job_to_yaml(&in_file);
     in_file.judge = judge;
     job_free(&in_file);
-    struct trace_judge_meta meta = {.judge = identity, .job_yaml = yaml};
-    rc = trace_judge(path, &meta, set_rewards, v, e);
+    struct trace_judge_meta meta = {.judge = t->identity, .job_yaml = yaml};
+    rc = trace_judge(t->path, t->lock, &meta, set_rewards, v, e);
     free(yaml);
     return rc;
 }
 
-int judge_run(const struct job *j, const char *path, const char *identity, struct comm *world,
-              int (*signal_seen)(void), struct err *e)
+int judge_run(const struct judge_turn *t, struct comm *world, struct err *e)
 {
-    struct job as_reward = *j; /* borrowed pointers */
-    as_reward.reward = j->judge;
+    struct job as_reward = *t->job; /* borrowed pointers */
+    as_reward.reward = t->job->judge;
     as_reward.reward.cache = CACHE_PROMPT; /* each text is read once */
     struct worker w;
     struct inputs in = {0};
     struct verdicts v = {0};
+    bool first = comm_rank(world) == 0;
     int rc = worker_open(&w, &as_reward, WORKER_JUDGE, world, NULL, e);
-    if (rc == 0) rc = comm_agree(world, comm_rank(world) == 0 ? keep_date(&w, path, e) : 0, e);
+    if (rc == 0) rc = comm_agree(world, first ? keep_date(&w, t->path, e) : 0, e);
     if (rc == 0) rc = inputs_open(&in, &w, e);
     if (rc == 0) {
         struct worker_needs needs = inputs_needs(&in);
         rc = worker_load(&w, &needs, e);
     }
-    if (rc == 0) rc = judge_all(&w, &in, path, identity, &v, signal_seen, e);
-    if (rc == 0) {
-        if (comm_rank(world) == 0) rc = write_rewards(j, path, identity, &v, e);
-        rc = comm_agree(world, rc, e);
-    }
+    if (rc == 0) rc = judge_all(&w, &in, t, &v, e);
+    if (rc == 0) rc = comm_agree(world, first ? write_rewards(t, &v, e) : 0, e);
     for (int64_t i = 0; i < v.n; i++) task_free(&v.tasks[i]);
     free(v.tasks);
     inputs_free(&in);

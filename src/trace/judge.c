@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "trace/catalog.h"
-#include "trace/lock.h"
 #include "trace/seal.h"
 #include "trace/writer.h"
 
@@ -90,23 +89,21 @@ fail:
     return -1;
 }
 
-int trace_judge(const char *path, const struct trace_judge_meta *meta, trace_judge_fn judge,
-                void *arg, struct err *e)
+int trace_judge(const char *path, const struct lock *lock, const struct trace_judge_meta *meta,
+                trace_judge_fn judge, void *arg, struct err *e)
 {
-    struct lock *lock = lock_take(path, NULL, e);
-    if (!lock) return -1;
     char *tmp = mem_printf("%s.tmp", path);
     struct catalog c = {0};
     struct store *s = store_open(path, STORE_READ, e);
     int rc = s ? catalog_load(&c, s, e) : -1;
     if (rc == 0) rc = write_judged(s, &c, meta, tmp, judge, arg, e);
     if (s) store_close(s, &(struct err){0});
+    if (rc == 0) rc = lock_check(lock, e);
     if (rc == 0)
         rc = store_publish(tmp, path, e);
     else
         unlink(tmp);
     catalog_free(&c);
     free(tmp);
-    lock_release(lock);
     return rc;
 }

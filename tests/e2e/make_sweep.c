@@ -267,7 +267,9 @@ static void make_file(const char *folder, const struct point *x, int64_t prompts
     for (int64_t p = 0; p < prompts; p++) commit(t, x, p);
     trace_close(t);
     struct trace_judge_meta judge = {.judge = "j", .job_yaml = yaml};
-    if (x->is_scored) must(trace_judge(path, &judge, judge_rows, NULL, &e), &e);
+    struct lock *lock = lock_take(path, NULL, &e);
+    if (x->is_scored) must(trace_judge(path, lock, &judge, judge_rows, NULL, &e), &e);
+    lock_release(lock);
     free(path);
     free(yaml);
     job_free(&j);

@@ -87,3 +87,29 @@ cp short.h5 before.h5
 run 1 short.h5 "${small[@]}" judge.path=short judge.weights=random
 cmp short.h5 before.h5 || fail "what cannot be read was tried again"
 echo "what a judge cannot read stays without a reward, and is not tried again"
+
+# ---- under the file's lock, from the first look at it to the last ----
+# lock HOST PID JOB: as another start of the job would hold it.
+lock() {
+    cat >locked.h5.lock <<JSON
+{"host": "$1", "boot": "$(cat /proc/sys/kernel/random/boot_id)", "pid_space": "$(readlink /proc/self/ns/pid)",
+ "pid": $2, "start_ticks": 0, "slurm_job": "$3", "slurm_cluster": "", "slurm_restart": 0, "since_unix_s": 1700000000}
+JSON
+}
+run 1 locked.h5 "${small[@]}"
+cp locked.h5 before.h5
+lock "$(hostname)" $$ "" # this script lives
+start 1 locked.h5 "${small[@]}" "${judge[@]}"
+"${command[@]}" >log 2>&1
+[ $? = 1 ] || fail "status other than 1 while another start holds the lock"
+grep -q "judge: .*locked.h5 is in use: host .*, pid $$" log || fail "no word of who holds it"
+cmp locked.h5 before.h5 || fail "a file that is in use was judged"
+grep -q '"state":"complete"' locked.h5.status.json || fail "the notice of who holds it was replaced"
+mkdir bin
+printf '#!/bin/sh\necho "slurm_load_jobs error: Invalid job id specified" >&2\nexit 1\n' >bin/squeue # long ended
+chmod +x bin/squeue
+lock elsewhere 4711 4711
+PATH=$work/bin:$PATH run 1 locked.h5 "${small[@]}" "${judge[@]}"
+judged locked.h5 $context 0
+[ ! -e locked.h5.lock ] || fail "the lock is still there"
+echo "a lock is respected, and taken over where Slurm says that its holder has ended"

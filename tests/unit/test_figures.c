@@ -149,8 +149,11 @@ static void add_file(struct place *p, const struct made *m)
     for (int64_t i = 0; i < PROMPTS; i++) commit(t, m, i);
     trace_close(t);
     struct trace_judge_meta judge = {.judge = "somebody", .job_yaml = yaml};
+    struct lock *lock = lock_take(path, NULL, &e);
     bool is_judged = m->is_scored || m->is_judged;
-    if (is_judged && trace_judge(path, &judge, judge_rows, NULL, &e) < 0) fail_msg("%s", e.text);
+    if (is_judged && trace_judge(path, lock, &judge, judge_rows, NULL, &e) < 0)
+        fail_msg("%s", e.text);
+    lock_release(lock);
     free(yaml);
     free(file);
     free(copy);
