@@ -62,7 +62,7 @@ static void leave_status(const struct coordinator *c, int status, const struct e
     if (status == EXIT_DONE)
         write_status(c, STATE_COMPLETE, "");
     else if (status == EXIT_CONTINUE)
-        write_status(c, coordinator_signal == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
+        write_status(c, c->stop_signal == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
     else if (place_make_folders(c->path, &(struct err){0}) == 0)
         write_status(c, STATE_FAILED, c->failure.text[0] ? c->failure.text : e->text);
 }
@@ -347,6 +347,7 @@ static int judge_locked(struct coordinator *c, const struct lock *lock, struct c
         log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
     int rc = judge_run(&turn, world, e);
     if (rc < 0) return judge_failed(e);
+    c->stop_signal = rc;
     if (rc > 0) log0(LOG_INFO, "judge: stopped; the same command judges again");
     return rc > 0 ? EXIT_CONTINUE : EXIT_DONE;
 }

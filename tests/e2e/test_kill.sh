@@ -30,7 +30,11 @@ stopped() {
         kill -0 $job 2>/dev/null || fail "it ended before the signal"
         sleep 0.02
     done
-    if [ "$signal" = TERM ]; then kill -TERM "$(ranks_of $job "$ranks" | head -1)"; else kill "-$signal" $job; fi
+    case $signal$ranks in
+    TERM*) kill -TERM "$(ranks_of $job "$ranks" | head -1)" ;;
+    USR14) kill -USR1 "$(ranks_of $job "$ranks" | tail -1)" ;; # rank 0 hears of it
+    *) kill "-$signal" $job ;;
+    esac
     finish $job
     status=$?
     [ $status = 75 ] || fail "status $status, not 75, after SIG$signal on $ranks ranks"
