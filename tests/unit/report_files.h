@@ -35,21 +35,6 @@ struct fake_file {
 
 /* ---- made-up files ---- */
 
-static inline void open_job(const struct place *p, struct job *j, const char *sets)
-{
-    const char *list[16];
-    int n = 0;
-    char *copy = mem_strdup(sets), *rest = copy, *file = mem_printf("%s/job.yaml", p->folder);
-    struct err e = {0};
-    for (char *one; (one = strsep(&rest, ";")) != NULL;)
-        if (one[0]) list[n++] = one;
-    temp_text(p->folder, "job.yaml",
-              "generator: {path: g}\nreward: {path: r}\ndataset: {path: d.jsonl}\n");
-    if (job_open(j, file, list, n, &e) < 0) fail_msg("%s", e.text);
-    free(file);
-    free(copy);
-}
-
 static inline void commit(struct trace *t, const struct fake_file *f, const struct fake *p)
 {
     struct candidate_row c[MAX_N];

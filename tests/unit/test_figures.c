@@ -1,25 +1,13 @@
 /* The figures' data on made-up files whose numbers are counted by hand: the saw-tooth, lost
  * winners, phases, correlations, the judge; and what a figure says when it cannot be drawn. */
-#include "base/log.h"
-#include "base/mem.h"
-#include "job/job.h"
-#include "ref/temp.h"
 #include "report/correlation.h"
 #include "report/metrics.h"
 #include "report/report.h"
+#include "report_place.h"
 #include "trace/judge.h"
 #include "trace/writer.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "report_place.h"
 
 enum { N = 6, PROMPTS = 2, LENGTHS = 2 };
 
@@ -133,14 +121,9 @@ static void add_file(struct place *p, const struct made *m)
 {
     struct job j;
     struct err e;
-    const char *sets[8];
-    int n = 0;
-    char *copy = mem_strdup(m->sets), *rest = copy, *file = mem_printf("%s/job.yaml", p->folder),
-         *path = p->paths[p->n_paths++] = mem_printf("%s/%s", p->folder, m->name);
-    for (char *one; (one = strsep(&rest, ";")) != NULL;) sets[n++] = one;
-    temp_text(p->folder, "job.yaml",
-              "generator: {path: g}\nreward: {path: r}\ndataset: {path: d.jsonl}\nn: 6\n");
-    if (job_open(&j, file, sets, n, &e) < 0) fail_msg("%s", e.text);
+    char *path = p->paths[p->n_paths++] = mem_printf("%s/%s", p->folder, m->name),
+         *sets = mem_printf("n=%d;%s", N, m->sets);
+    open_job(p, &j, sets);
     char *yaml = job_to_yaml(&j);
     struct trace_meta meta = {.job_yaml = yaml, .n = N, .reproducible = true};
     struct run_row run = {.ranks = 1, .tensor = 1, .groups = 1, .fingerprint = "f"};
@@ -155,8 +138,7 @@ static void add_file(struct place *p, const struct made *m)
         fail_msg("%s", e.text);
     lock_release(lock);
     free(yaml);
-    free(file);
-    free(copy);
+    free(sets);
     job_free(&j);
 }
 
@@ -450,7 +432,6 @@ static void test_endless(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_sawtooth), TEST(test_lost),     TEST(test_phases),         TEST(test_partial),
         TEST(test_judge),    TEST(test_curves),   TEST(test_reasons),        TEST(test_damaged),

@@ -1,14 +1,6 @@
 /* Points of a sweep: means over seeds, intervals over prompts, and points that are missing. */
 #include "report/averages.h"
 #include "report/forms.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
 #include "report_files.h"
 
 static void test_averages(void **state)
@@ -183,7 +175,6 @@ static void test_replayed_beside_runs(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_averages),
         TEST(test_resamples),

@@ -1,12 +1,5 @@
 /* A comparison of small made-up result files: which prompts are compared, its numbers, and what is
  * refused with which words. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
 #include "report_files.h"
 
 static void test_numbers(void **state)
@@ -179,7 +172,6 @@ static void test_refused(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_numbers),  TEST(test_left_out),     TEST(test_one_prompt),
         TEST(test_unpaired), TEST(test_only_answers), TEST(test_refused),

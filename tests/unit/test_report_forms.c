@@ -2,14 +2,6 @@
  * LaTeX rows, scripts of figures. */
 #include "base/json.h"
 #include "report/report.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
 #include "report_files.h"
 
 static char *printed(const struct place *p, bool json)
@@ -285,7 +277,6 @@ static void test_forms(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_table),
         TEST(test_mixed_curve),

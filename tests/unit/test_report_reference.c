@@ -1,18 +1,9 @@
 /* What --reference takes and refuses, and every number that follows from it, counted by hand:
  * static batching, Speculative Rejection and another N as the point that others are held against.
  */
-#include "report/reference.h"
-
 #include "report/averages.h"
 #include "report/baseline.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
+#include "report/reference.h"
 #include "report_files.h"
 
 /* ---- the text ---- */
@@ -370,7 +361,6 @@ static void test_seeds(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_bad_text),

@@ -1,61 +1,28 @@
 /* specrej timeline on small made-up result files: every event against what its rows say. */
 #include "base/json.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/span.h"
-#include "job/job.h"
-#include "ref/temp.h"
 #include "report/timeline.h"
+#include "report_place.h"
 #include "trace/writer.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 /* ---- made-up files ---- */
 
-struct place {
-    char *folder, *path;
-};
-
-static int setup(void **state)
-{
-    struct place *p = mem_calloc(1, sizeof *p);
-    log_setup(0, LOG_ERROR);
-    p->folder = temp_folder();
-    p->path = mem_printf("%s/made.h5", p->folder);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    temp_remove(p->folder);
-    free(p->path);
-    free(p);
-    return 0;
-}
-
-static struct trace *open_file(const struct place *p, const char *set, const struct run_row *run)
+/* The folder's one file. */
+static struct trace *open_file(struct place *p, const char *set, const struct run_row *run)
 {
     struct job j;
     struct err e = {0};
-    char *file = mem_printf("%s/job.yaml", p->folder);
-    temp_text(p->folder, "job.yaml",
-              "name: made\ngenerator: {path: g}\nreward: {path: r}\ndataset: {path: d.jsonl}\n");
-    if (job_open(&j, file, &set, set ? 1 : 0, &e) < 0) fail_msg("%s", e.text);
+    char *sets = mem_printf("name=made;%s", set ? set : "");
+    if (p->n_paths == 0) p->paths[p->n_paths++] = mem_printf("%s/made.h5", p->folder);
+    open_job(p, &j, sets);
     char *yaml = job_to_yaml(&j);
     struct trace_meta meta = {.job_yaml = yaml, .point_id = "0123", .reproducible = true};
-    struct trace *t = trace_open(p->path, &meta, run, true, &e);
+    struct trace *t = trace_open(p->paths[0], &meta, run, true, &e);
     if (!t) fail_msg("%s", e.text);
     free(yaml);
-    free(file);
+    free(sets);
     job_free(&j);
     return t;
 }
@@ -84,7 +51,7 @@ static json_t *timeline(const struct place *p, int64_t prompt)
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
-    if (timeline_file(p->path, &o, f, &e) < 0) fail_msg("%s", e.text);
+    if (timeline_file(p->paths[0], &o, f, &e) < 0) fail_msg("%s", e.text);
     fclose(f);
     json_error_t error;
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, &error);
@@ -334,7 +301,7 @@ static void test_runs(void **state)
     json_decref(j);
     struct err e = {0};
     struct timeline_options o = {.prompt = 9};
-    assert_int_equal(timeline_file(p->path, &o, stdout, &e), -1);
+    assert_int_equal(timeline_file(p->paths[0], &o, stdout, &e), -1);
     assert_non_null(strstr(e.text, "holds no prompt 9"));
 }
 
@@ -390,7 +357,6 @@ static void test_empty(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {TEST(test_rejection),     TEST(test_other_recordings),
                                        TEST(test_without_spans), TEST(test_groups),
                                        TEST(test_runs),          TEST(test_damaged),
