@@ -9,7 +9,7 @@
 #include "report/score.h"
 #include "report/timeline.h"
 #include "report/tokenize.h"
-#include "run/coordinator.h"
+#include "run/exit_status.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -9,10 +9,9 @@
 #pragma once
 
 #include "job/job.h"
+#include "run/exit_status.h"
 #include "run/loaded.h"
 #include "trace/lock.h"
-
-enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2, EXIT_CONTINUE = 75 };
 
 struct run_options {
     bool allow_mixed;                /* continue a file that another kind of device began */

@@ -24,7 +24,7 @@
 
 static void add(struct flight *f, const struct prompt_input *in)
 {
-    if (in) f->prompts[f->n++] = prompt_open(f, f->w, in, f->policy);
+    if (in) f->prompts[f->n++] = prompt_open(f->w, in, f->policy);
 }
 
 static void fill_fresh_places(struct flight *f)
@@ -44,7 +44,10 @@ static void finish(struct flight *f, int64_t i)
     enum prompt_outcome outcome = st->abandoned ? PROMPT_ABANDONED : PROMPT_DONE;
     if (st->begun) meter_one(f, st);
     meter_end(f);
-    if (outcome == PROMPT_DONE) prompt_record(st, &r);
+    if (outcome == PROMPT_DONE) {
+        prompt_record(st, &r);
+        meter_record(f, st, &r.prompt);
+    }
     prompt_close(st);
     for (f->n--; i < f->n; i++) f->prompts[i] = f->prompts[i + 1];
     add(f, f->source->next(f->source->arg, was, outcome, &r));

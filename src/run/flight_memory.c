@@ -20,14 +20,16 @@ static int64_t held_by_younger(const struct flight *f, const struct prompt_state
     return pages;
 }
 
-int64_t flight_room(const struct flight *f, const struct prompt_state *st)
+/* Pages of the pool that st may still take; younger prompts give theirs up for it. */
+static int64_t room_for(const struct flight *f, const struct prompt_state *st)
 {
     return kvcache_pool_free(st->kv) + held_by_younger(f, st) - f->promised;
 }
 
-bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages)
+/* Have them do so until `pages` are free for st; false (and nobody does): there is no room. */
+static bool clear(struct flight *f, const struct prompt_state *st, int64_t pages)
 {
-    if (pages > flight_room(f, st)) return false;
+    if (pages > room_for(f, st)) return false;
     for (int64_t i = f->n - 1; kvcache_pool_free(st->kv) < f->promised + pages;) {
         ENSURE(f->prompts[i] != st);
         if (!prompt_give_up(f->prompts[i])) i--;
@@ -43,19 +45,24 @@ static void begin(struct flight *f, struct prompt_state *st)
     meter_one(f, st);
 }
 
+/* Compute what its live candidates, or the prompt itself, lack of their KV: there is room. */
+static void bring_back(struct flight *f, struct prompt_state *st)
+{
+    ENSURE(clear(f, st, prompt_missing_pages(st)));
+    stretch_open(f);
+    prompt_bring_back(st);
+}
+
 /* Begin it, or bring its KV back, when there is room; the oldest is not asked. */
 static bool bring_in(struct flight *f, struct prompt_state *st, int64_t ahead)
 {
-    int64_t missing = prompt_missing_pages(st);
+    int64_t pages = prompt_missing_pages(st) + prompt_wanted_pages(st);
     bool is_oldest = st == f->prompts[0];
-    if (!is_oldest && missing + prompt_wanted_pages(st) + ahead > flight_room(f, st)) return false;
-    if (!st->begun) {
+    if (!is_oldest && pages + ahead > room_for(f, st)) return false;
+    if (st->begun)
+        bring_back(f, st);
+    else
         begin(f, st);
-        return true;
-    }
-    ENSURE(flight_clear(f, st, missing));
-    stretch_open(f);
-    prompt_bring_back(st);
     return true;
 }
 
@@ -79,10 +86,13 @@ static int64_t later_pages(const struct prompt_state *st)
 static bool arrange_one(struct flight *f, struct prompt_state *st, int64_t ahead)
 {
     stretch_open(f);
-    if (!st->policy.ops->lockstep && !st->failed) prompt_admit(st, ahead);
+    if (!st->policy.ops->lockstep && !st->failed) {
+        prompt_admit(st, room_for(f, st), ahead);
+        bring_back(f, st);
+    }
     st->n_live = st->failed ? 0 : prompt_live(st, st->live);
     int64_t pages = next_pages(st);
-    bool fits = flight_clear(f, st, pages);
+    bool fits = clear(f, st, pages);
     ENSURE(fits || st != f->prompts[0]);
     if (!fits) return false;
     f->promised += pages;

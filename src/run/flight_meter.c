@@ -39,9 +39,11 @@ void meter_all(struct flight *f)
         if (f->prompts[i]->begun) f->prompts[i]->wall_s += s / (double)n;
 }
 
-double flight_wall_s(const struct prompt_state *st)
+void meter_record(struct flight *f, struct prompt_state *st, struct prompt_row *row)
 {
-    return st->wall_s + (double)(clock_ns() - st->flight->mark_ns) * 1e-9;
+    meter_one(f, st);
+    row->wall_s = st->wall_s;
+    row->wait_s = row->wall_s - row->prefill_s - row->generate_s - row->score_s - row->comm_s;
 }
 
 /* ---- energy ---- */

@@ -2,6 +2,7 @@
  * pages), flight_meter.c (whose time it is). */
 #pragma once
 
+#include "run/flight.h"
 #include "run/prompt_state.h"
 
 struct flight {
@@ -24,10 +25,6 @@ struct flight {
 /* ---- flight_memory.c ---- */
 /* Before a step: the oldest takes what it needs, the others of what is left; sets who runs. */
 void flight_arrange(struct flight *f);
-/* Pages of the pool that st may still take; younger prompts give theirs up for it. */
-int64_t flight_room(const struct flight *f, const struct prompt_state *st);
-/* Have them do so until `pages` are free for st; false (and nobody does): there is no room. */
-bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages);
 
 /* ---- flight_meter.c ----
  * A prompt's wall_s is its part of its group's time: what was done for it alone, by rows its part
@@ -35,14 +32,14 @@ bool flight_clear(struct flight *f, const struct prompt_state *st, int64_t pages
  * parts add up, and with one prompt in flight it is the time from its start to its end.  Energy
  * goes by time. */
 void meter_begin(struct flight *f, struct prompt_state *st); /* before the first work for st */
-void meter_end(struct flight *f);  /* before one is recorded, its time shared out */
+void meter_end(struct flight *f); /* before one is recorded, its time shared out */
+/* It is recorded: until now st's, and all that it had into its row. */
+void meter_record(struct flight *f, struct prompt_state *st, struct prompt_row *row);
 void meter_skip(struct flight *f); /* until now: nobody's */
 void meter_all(struct flight *f);  /* until now: everybody's that was begun */
 double meter_one(struct flight *f, struct prompt_state *st); /* until now: st's; seconds */
 /* Until now: by step_rows, of the step that was taken. */
 void meter_step(struct flight *f);
-/* The time since the last mark included. */
-double flight_wall_s(const struct prompt_state *st);
 /* A stretch of decoding for the trace and the profiler: from the first step after a decision or a
  * prefill of any prompt to the next. */
 void stretch_open(struct flight *f);

@@ -6,7 +6,7 @@
  * What fits is the prompt's budget, and of the pool what older prompts in flight leave.  When they
  * want more, candidates give up their KV likewise, also in lockstep: such a prompt then stands
  * still until all of them are back, so that it decides on what it would hold alone. */
-#include "run/flight_state.h"
+#include "run/prompt_state.h"
 
 #include "base/mem.h"
 
@@ -57,17 +57,11 @@ static int64_t own_pages(const struct prompt_state *st)
     return kvcache_used(st->kv) - st->prompt_pages;
 }
 
-/* Pages for candidates that my group may hold in all, when `ahead` of the pool stay free. */
-static int64_t most_pages(const struct prompt_state *st, int64_t ahead)
+/* Pages for candidates that my group may hold in all, when it may take `room` of the pool more. */
+static int64_t most_pages(const struct prompt_state *st, int64_t room)
 {
-    int64_t physical = own_pages(st) + flight_room(st->flight, st) - ahead;
+    int64_t physical = own_pages(st) + room;
     return physical < st->own_budget ? physical : st->own_budget;
-}
-
-/* Pages that it may still take. */
-static int64_t room(const struct prompt_state *st, int64_t ahead)
-{
-    return most_pages(st, ahead) - own_pages(st);
 }
 
 /* The live candidate to evict: the one with the fewest tokens, the last of them. */
@@ -89,14 +83,15 @@ static void evict(struct prompt_state *st, struct sequence *s)
     st->evictions++;
 }
 
-static void evict_for_next_step(struct prompt_state *st)
+/* Until the next step's pages are among the `most` that it may hold. */
+static void evict_for_next_step(struct prompt_state *st, int64_t most)
 {
     for (;;) {
         int64_t need = 0;
         for (int64_t i = 0; i < st->n; i++)
             if (OWNS(st, i) && st->sequences[i].status == SEQUENCE_LIVE)
                 need += engine_need(&st->sequences[i]);
-        if (need <= room(st, 0)) return;
+        if (own_pages(st) + need <= most) return;
         struct sequence *victim = find_victim(st);
         ENSURE(victim);
         evict(st, victim);
@@ -127,19 +122,11 @@ bool prompt_is_waiting(const struct prompt_state *st)
     return next_waiting(st) != NULL;
 }
 
-static bool start(struct prompt_state *st, struct sequence *s)
+void prompt_admit(struct prompt_state *st, int64_t room, int64_t ahead)
 {
-    int64_t pages = pages_of(sequence_kv_tokens(s->n_tokens));
-    if (!flight_clear(st->flight, st, pages)) return false;
-    if (s->n_tokens > 0 && engine_restore(st->w->engine, &st->engine, s) < 0) return false;
-    s->status = SEQUENCE_LIVE;
-    return true;
-}
-
-void prompt_admit(struct prompt_state *st, int64_t ahead)
-{
-    evict_for_next_step(st);
-    int64_t expected = 0, n_live = 0, need = 0;
+    int64_t most = most_pages(st, room - ahead);
+    evict_for_next_step(st, most_pages(st, room));
+    int64_t expected = 0, n_live = 0, need = own_pages(st); /* with the next step's */
     for (int64_t i = 0; i < st->n; i++) {
         const struct sequence *s = &st->sequences[i];
         if (!OWNS(st, i) || s->status != SEQUENCE_LIVE) continue;
@@ -151,11 +138,11 @@ void prompt_admit(struct prompt_state *st, int64_t ahead)
     if (waves && n_live > 0) return; /* the wave goes on until its last candidate is complete */
     for (struct sequence *s; (s = next_waiting(st)) != NULL; n_live++) {
         int64_t pages = expected_pages(st, s->n_tokens);
-        int64_t now = need + pages_of(s->n_tokens + 1);
-        if (n_live > 0 && expected + pages > most_pages(st, ahead)) return;
-        if (now > room(st, ahead) || !start(st, s)) return;
+        if (n_live > 0 && expected + pages > most) return;
+        if (need + pages_of(s->n_tokens + 1) > most) return;
+        s->status = SEQUENCE_LIVE;
         expected += pages;
-        need += engine_need(s);
+        need += pages_of(sequence_kv_tokens(s->n_tokens)) + engine_need(s);
     }
 }
 

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "run/coordinator.h"
+#include "run/exit_status.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,37 +1,13 @@
 /* What is written down of a prompt: gathered from all ranks that shared it to the first of them, as
  * rows. */
-#include "run/flight_state.h"
+#include "run/prompt_state.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_SPANS 200000 /* per prompt and rank: a bound for record.trace: steps */
-
-int64_t prompt_phase_begin(struct worker *w, enum span_phase phase)
-{
-    w->backend->ops->range(w->backend, span_name(phase));
-    return clock_ns();
-}
-
-void prompt_phase_end(struct worker *w)
-{
-    w->backend->ops->range(w->backend, NULL);
-}
-
-void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_ns, int64_t end_ns,
-                 int64_t sequences, int64_t tokens)
-{
-    const struct worker *w = st->w;
-    if (w->job->record.trace == RECORD_TRACE_OFF || st->spans.n >= MAX_SPANS) return;
-    int64_t from = start_ns - w->start_ns, to = end_ns - w->start_ns;
-    struct span s = {(int32_t)phase, 0, st->in->index, st->step, from, to, sequences, tokens, 0};
-    ARRAY_PUSH(st->spans, s);
-}
 
 /* What every rank contributes; arrays follow: rows [n_rows], tokens, partial rewards, spans. */
 struct share_head {
@@ -264,12 +240,10 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->n = st->n;
     p->alpha = st->w->job->method == METHOD_SPECULATIVE_REJECTION ? st->w->job->alpha : 0;
     p->start_s = st->start_s;
-    p->wall_s = flight_wall_s(st);
     p->prefill_s = t->prefill_s;
     p->generate_s = t->generate_s;
     p->score_s = t->score_s;
     p->comm_s = t->comm_s;
-    p->wait_s = p->wall_s - t->prefill_s - t->generate_s - t->score_s - t->comm_s;
     p->tokens_generated = sum->tokens_generated;
     p->tokens_scored = sum->tokens_scored;
     p->rows_computed = sum->generator_rows;

@@ -1,17 +1,19 @@
 /* A prompt from prefill to the best answer: the loop of the paper, driven by a policy, taken apart
- * into what the prompts in flight take turns at (flight.c).
+ * into what the prompts in flight take turns at.  flight.c calls; nothing here knows of other
+ * prompts.
  *
  * Works on all ranks that share the prompt (grid.share): each group decodes and scores the
  * candidates that it owns; the first rank of the deciding ranks sees them all, asks the policy and
  * broadcasts its actions.
  *
- * prompt_run.c (beginning, steps, end), prompt_admit.c (who is in memory), prompt_decide.c (seeing,
- * asking, doing), prompt_agree.c (do all ranks have the same), prompt_move.c (survivors between
- * groups), prompt_record.c (what is written down). */
+ * prompt_begin.c (beginning and end), prompt_steps.c (steps and decision points), prompt_admit.c
+ * (who is in memory), prompt_decide.c (seeing, asking, doing), prompt_agree.c (do all ranks have
+ * the same), prompt_move.c (survivors between groups), prompt_record.c (what is written down),
+ * prompt_span.c (phases). */
 #pragma once
 
 #include "base/span.h"
-#include "run/flight.h"
+#include "policy/of_job.h"
 #include "run/prompt.h"
 
 struct phase_times {
@@ -21,8 +23,7 @@ struct phase_times {
 struct prompt_state {
     struct worker *w;
     const struct prompt_input *in;
-    struct flight *flight; /* whose prompt it is */
-    struct kvcache *kv;    /* owned: its user of the generator's pool */
+    struct kvcache *kv; /* owned: its user of the generator's pool */
     struct engine_prompt engine;
     struct scorer_prompt *scored;
     struct policy
@@ -72,16 +73,17 @@ struct prompt_state {
 
 #define OWNS(st, c) ((st)->owner[c] == (st)->w->grid.group_index)
 
-/* prompt_run.c.  Open: nothing of it is in memory yet.  Begin: its KV in both models, or `skipped`.
- * Close: everything goes.  Begin and leave are collective over the share. */
-struct prompt_state *prompt_open(struct flight *f, struct worker *w, const struct prompt_input *in,
+/* prompt_begin.c.  Open: nothing of it is in memory yet.  Begin: its KV in both models, or
+ * `skipped`.  Close: everything goes.  Begin and leave are collective over the share. */
+struct prompt_state *prompt_open(struct worker *w, const struct prompt_input *in,
                                  const struct policy *policy);
 void prompt_begin(struct prompt_state *st);
 /* Whether begin would skip it before it takes any memory. */
 bool prompt_is_refused(const struct prompt_state *st);
 void prompt_leave(struct prompt_state *st); /* agree whether it was abandoned */
 void prompt_close(struct prompt_state *st);
-/* Whether a decision is due now; asked once per step. */
+
+/* prompt_steps.c.  Whether a decision is due now; asked once per step. */
 bool prompt_is_due(struct prompt_state *st);
 /* Steps that the device may take before anybody looks again.  In lockstep all groups make the same
  * number of steps, also those without live candidates: it follows from the step alone. */
@@ -92,9 +94,10 @@ void prompt_pass_time(struct prompt_state *st);
 /* Candidates broke in the step that was taken, and the job says on_numerics_error: stop. */
 void prompt_stop_at_broken(struct prompt_state *st);
 
-/* prompt_admit.c: evict when the next step does not fit, then start or restore waiting candidates;
- * ahead: pages to leave free for older prompts' next pages. */
-void prompt_admit(struct prompt_state *st, int64_t ahead);
+/* prompt_admit.c: evict when the next step does not fit, then let waiting candidates go on (those
+ * that were evicted: prompt_bring_back is due).  room: pages of the pool that it may take more,
+ * `ahead` of which stay free for older prompts' next pages. */
+void prompt_admit(struct prompt_state *st, int64_t room, int64_t ahead);
 bool prompt_is_waiting(const struct prompt_state *st); /* some candidate is, for memory */
 /* Another prompt needs memory: one candidate's KV goes, the prompt's own last; false: it holds
  * nothing. */
@@ -124,10 +127,13 @@ void prompt_agree_decided(struct prompt_state *st);
 /* prompt_move.c: even out the live candidates of the groups.  Collective over the share. */
 void prompt_balance(struct prompt_state *st);
 
-/* prompt_record.c.  A phase: begin (the device's profiler sees it, too; returns its start), end,
+/* prompt_record.c: on the first rank of the share what is written down, but for wall_s and wait_s;
+ * on others nothing.  Collective over the share. */
+void prompt_record(struct prompt_state *st, struct trace_record *r);
+
+/* prompt_span.c.  A phase: begin (the device's profiler sees it, too; returns its start), end,
  * then, when it is worth a row of the trace, prompt_span. */
 int64_t prompt_phase_begin(struct worker *w, enum span_phase phase);
 void prompt_phase_end(struct worker *w);
-void prompt_record(struct prompt_state *st, struct trace_record *r);
 void prompt_span(struct prompt_state *st, enum span_phase phase, int64_t start_ns, int64_t end_ns,
                  int64_t sequences, int64_t tokens);

@@ -1,7 +1,7 @@
 #include "run/plan/like.h"
 
 #include "base/mem.h"
-#include "run/flight.h"
+#include "policy/of_job.h"
 #include "run/plan/price.h"
 #include "trace/reader.h"
 

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "run/coordinator.h"
+#include "run/exit_status.h"
 #include "run/plan/like.h"
 
 #include <errno.h>
