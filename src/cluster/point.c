@@ -66,6 +66,25 @@ static int64_t count_committed(const char *path, struct err *e)
     return done;
 }
 
+/* The same by the notice (NULL: there is none) of whoever wrote the file: it need not be opened. */
+static int64_t count_done(const char *path, const struct status_file *notice, struct err *e)
+{
+    /* 0: it failed before it looked. */
+    return notice && notice->prompts > 0 ? notice->prompts_done : count_committed(path, e);
+}
+
+int64_t point_done(const struct job *j)
+{
+    struct status_file s;
+    struct err e;
+    char *path = job_output_path(j);
+    int64_t done = 0;
+    if (access(path, F_OK) == 0)
+        done = count_done(path, status_file_read(path, &s, &e) > 0 ? &s : NULL, &e);
+    free(path);
+    return done > 0 ? done : 0;
+}
+
 /* Does a judge wait for a file that has all prompts?  One that cannot be read waits, too. */
 static bool wants_judge(const struct point *p)
 {
@@ -96,16 +115,12 @@ static void take_last_word(struct point *p, const struct status_file *s)
 static void look_at_files(struct point *p, struct status_file *s)
 {
     struct err e = {0};
-    int said = status_file_read(p->output, s, &e);
-    if (said <= 0) s->state = STATE_STOPPED;
+    bool said = status_file_read(p->output, s, &e) > 0;
+    if (!said) s->state = STATE_STOPPED; /* its notice was lost, or is of another program */
     bool is_there = access(p->output, F_OK) == 0;
-    bool complete = said > 0 && s->state == STATE_COMPLETE;
-    if (said > 0 && is_there) p->done = s->prompts_done;
-    /* It failed before it looked, its notice was lost, or it is of an older program. */
-    if (is_there && (said <= 0 || s->prompts == 0)) {
-        p->done = count_committed(p->output, &e);
-        complete = p->prompts >= 0 && p->done >= p->prompts;
-    }
+    if (is_there) p->done = count_done(p->output, said ? s : NULL, &e);
+    bool complete = said && s->prompts > 0 ? s->state == STATE_COMPLETE
+                                           : p->prompts >= 0 && p->done >= p->prompts;
     int64_t asked = p->prompts >= 0 ? p->prompts : s->prompts;
     if (is_there && p->done < 0) {
         p->done = 0;
@@ -113,7 +128,7 @@ static void look_at_files(struct point *p, struct status_file *s)
         snprintf(p->note, sizeof p->note, "%s", e.text);
     } else if (is_there && complete && p->done >= asked && !wants_judge(p)) {
         p->state = POINT_COMPLETE;
-    } else if (said > 0) {
+    } else if (said) {
         take_last_word(p, s);
     } else {
         p->state = is_there ? POINT_STOPPED : POINT_NEW;

@@ -38,3 +38,6 @@ struct points {
 void points_look(struct points *p, const struct job *jobs, size_t n,
                  const struct sweep_folder *folder, struct err *no_slurm);
 void points_free(struct points *p);
+
+/* Prompts in a job's result file; 0 when it is not there, or cannot be read.  Asks nobody else. */
+int64_t point_done(const struct job *j);

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "cluster/status.h"
 #include "cluster/submit.h"
-#include "run/coordinator.h"
+#include "run/exit_status.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,15 +83,32 @@ static void keep_chosen(struct points *p, const struct options *o)
     p->n = n;
 }
 
-static void print(const struct points *p, const struct target *t, const struct options *o,
-                  int64_t *done)
+/* The table of a target's points. */
+static void show(const struct target *t, const struct options *o)
 {
-    for (size_t i = 0; i < p->n; i++) *done += p->items[i].done;
-    if (o->done) return;
+    struct points p;
+    struct err no_slurm;
+    points_look(&p, t->sweep.points, (size_t)t->sweep.n_points, &t->folder, &no_slurm);
+    keep_chosen(&p, o);
     if (o->json)
-        status_print_json(p, stdout);
+        status_print_json(&p, stdout);
     else
-        status_print(p, t->name, stdout);
+        status_print(&p, t->name, stdout);
+    if (no_slurm.text[0])
+        log0(LOG_WARN, "what waits in Slurm's queue is not known: %s", no_slurm.text);
+    points_free(&p);
+}
+
+/* --done: only the files are looked at. */
+static int64_t count_done(const struct target *t, const struct options *o)
+{
+    int64_t done = 0;
+    for (int64_t i = 0; i < t->sweep.n_points; i++) {
+        char id[HASH_HEX];
+        job_point_id(&t->sweep.points[i], id);
+        if (options_has_point(o, id)) done += point_done(&t->sweep.points[i]);
+    }
+    return done;
 }
 
 int verb_status(const struct options *o, const char *command, struct comm *world, struct err *e)
@@ -105,17 +122,9 @@ int verb_status(const struct options *o, const char *command, struct comm *world
     int64_t done = 0;
     for (int i = 0; i < o->n_files; i++) {
         struct target t;
-        struct points p = {0};
-        struct err no_slurm = {0};
         int rc = target_open(&t, o->files[i], o, e);
-        if (rc == 0) {
-            points_look(&p, t.sweep.points, (size_t)t.sweep.n_points, &t.folder, &no_slurm);
-            keep_chosen(&p, o);
-            print(&p, &t, o, &done);
-        }
-        if (no_slurm.text[0])
-            log0(LOG_WARN, "what waits in Slurm's queue is not known: %s", no_slurm.text);
-        points_free(&p);
+        if (rc == 0 && o->done) done += count_done(&t, o);
+        if (rc == 0 && !o->done) show(&t, o);
         target_close(&t);
         if (rc == 0) continue;
         log0(LOG_ERROR, "%s", e->text);

@@ -272,6 +272,25 @@ static void states_from_files(void **state)
     points_free(&p);
 }
 
+/* For job.sh: no dataset is read for it. */
+static void prompts_in_files(void **state)
+{
+    const struct fixture *f = *state;
+    const struct job *j = f->sweep.points;
+    leave(&j[0], STATE_STOPPED, 2, 1, "");
+    leave(&j[1], STATE_RUNNING, 2, 2, "");
+    leave_notice(&j[1], STATE_FAILED, 0, 0, "before it looked");
+    leave(&j[2], STATE_COMPLETE, 2, 2, "");
+    char *taken_away = job_output_path(&j[2]), *damaged = job_output_path(&j[3]);
+    assert_int_equal(unlink(taken_away), 0);
+    write_text(damaged, "not a result file");
+    assert_int_equal(unlink("prompts.jsonl"), 0);
+    static const int64_t done[] = {1, 2, 0, 0};
+    for (int i = 0; i < 4; i++) assert_int_equal(point_done(&j[i]), done[i]);
+    free(taken_away);
+    free(damaged);
+}
+
 /* Whatever the notice says, a point without its file is not complete, nor one whose dataset grew;
  * and one whose notice is lost is what its file says. */
 static void notices_that_are_wrong(void **state)
@@ -470,6 +489,7 @@ int main(void)
         cmocka_unit_test(lines_of_squeue),
         cmocka_unit_test_setup_teardown(jobs_that_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(states_from_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(prompts_in_files, setup, teardown),
         cmocka_unit_test_setup_teardown(notices_that_are_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(points_per_task, setup, teardown),
