@@ -18,6 +18,8 @@ static void *read_table(struct store *from, const struct prompt_row *row, int ta
     return NULL;
 }
 
+/* The rows of a prompt as they were committed: it gets another hash, under which damage would be
+ * hidden for ever. */
 static int read_record(struct store *from, const struct prompt_row *row, void *rows[TRACE_TABLES],
                        struct trace_record *r, struct err *e)
 {
@@ -37,7 +39,7 @@ static int read_record(struct store *from, const struct prompt_row *row, void *r
                                .trace = rows[T_TRACE],
                                .n_trace = row->count[T_TRACE]};
     seal_shift(r->candidates, r->n_candidates, -row->first[T_TOKENS], -row->first[T_TEXT]);
-    return 0;
+    return seal_verify_record(from->path, r, e);
 }
 
 /* The record at the end of `to`, with its new hash. */

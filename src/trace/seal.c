@@ -86,6 +86,22 @@ static int copy_table(struct store *from, const struct prompt_row *row, int tabl
     return 0;
 }
 
+static int check_hash(const char *path, const struct prompt_row *row, const char *found,
+                      struct err *e)
+{
+    if (strcmp(found, row->content_hash) == 0) return 0;
+    return err_set(e,
+                   "%s: the rows of prompt %lld are not those that were committed (damaged file)",
+                   path, (long long)row->prompt_index);
+}
+
+int seal_verify_record(const char *path, const struct trace_record *r, struct err *e)
+{
+    char found[sizeof r->prompt.content_hash];
+    seal_record_hash(r, found);
+    return check_hash(path, &r->prompt, found, e);
+}
+
 int seal_verify_copy(struct store *from, const struct prompt_row *row, struct store *to,
                      struct err *e)
 {
@@ -97,8 +113,5 @@ int seal_verify_copy(struct store *from, const struct prompt_row *row, struct st
     char found[HASH_HEX];
     hash_finish(h, found);
     free(piece);
-    if (rc < 0 || strcmp(found, row->content_hash) == 0) return rc;
-    return err_set(e,
-                   "%s: the rows of prompt %lld are not those that were committed (damaged file)",
-                   from->path, (long long)row->prompt_index);
+    return rc < 0 ? rc : check_hash(from->path, row, found, e);
 }

@@ -17,6 +17,10 @@ void seal_record_hash(const struct trace_record *r, char out[40]);
 /* Add to the offsets of candidate rows that have one (>= 0). */
 void seal_shift(struct candidate_row *rows, int64_t n, int64_t tokens, int64_t text);
 
+/* Whether a record that was read holds what its prompt's content_hash was made of: 0, or -1 with
+ * *e. path: of the file, for *e. */
+int seal_verify_record(const char *path, const struct trace_record *r, struct err *e);
+
 /* Read all rows of a committed prompt and compare their hash; with `to`, also append them there.
  * Works in pieces of fixed size. */
 int seal_verify_copy(struct store *from, const struct prompt_row *row, struct store *to,

@@ -1,87 +1,42 @@
 /* The judge's rewards: written into the file with everything else as it was, or not at all. */
-#include "base/log.h"
-#include "e2e/trace_synthetic.h"
 #include "trace/judge.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-struct fixture {
-    char folder[64], path[128], lock_path[136];
-    int64_t judged; /* prompts */
-};
+#include "trace_files.h"
 
 enum { PROMPTS = 3 };
 
-static int setup(void **state)
+static void write_prompts(const struct fixture *f)
 {
-    struct fixture *f = mem_calloc(1, sizeof *f);
-    struct err e;
-    log_setup(0, LOG_ERROR);
-    snprintf(f->folder, sizeof f->folder, "/tmp/test_trace_judge.XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof f->path, "%s/a.h5", f->folder);
-    snprintf(f->lock_path, sizeof f->lock_path, "%s.lock", f->path);
-    struct trace_meta meta = synthetic_meta();
-    struct run_row run = synthetic_run();
-    struct trace *t = trace_open(f->path, &meta, &run, false, &e);
-    if (!t) fail_msg("%s", e.text);
-    for (int64_t i = 0; i < PROMPTS; i++) {
-        struct trace_record r = synthetic_record(i, PROMPT_OK);
-        if (trace_commit(t, &r, &e) < 0) fail_msg("%s", e.text);
-        synthetic_free(&r);
-    }
-    trace_close(t);
-    *state = f;
-    return 0;
-}
-
-/* No lock, .tmp or other remains. */
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    unlink(f->path);
-    assert_int_equal(rmdir(f->folder), 0);
-    free(f);
-    return 0;
+    struct trace *t = open_trace(f->path);
+    for (int64_t i = 0; i < PROMPTS; i++) commit(t, i, PROMPT_OK);
+    finish(t, RUN_COMPLETE);
 }
 
 static void give_number(void *arg, int64_t row, struct candidate_row *candidates, int64_t n)
 {
-    struct fixture *f = arg;
+    int64_t *judged = arg;
     for (int64_t i = 0; i < n; i++)
         candidates[i].judge_reward = (float)(100 * row + candidates[i].candidate);
-    f->judged++;
+    ++*judged;
 }
 
-static int judge(struct fixture *f, trace_judge_fn fn, struct err *e)
+static int judge(const struct fixture *f, trace_judge_fn fn, void *arg, struct err *e)
 {
     struct trace_judge_meta meta = {.judge = "a judge", .job_yaml = "a: job\n"};
     struct lock *lock = lock_take(f->path, NULL, e);
     if (!lock) fail_msg("%s", e->text);
-    int rc = trace_judge(f->path, lock, &meta, fn, f, e);
+    int rc = trace_judge(f->path, lock, &meta, fn, arg, e);
     lock_release(lock);
     return rc;
 }
 
-static struct trace_reader *open_reader(const char *path)
-{
-    struct err e = {0};
-    struct trace_reader *r = trace_reader_open(path, &e);
-    if (!r) fail_msg("%s", e.text);
-    return r;
-}
-
 static void rewards_are_written(void **state)
 {
-    struct fixture *f = *state;
+    const struct fixture *f = *state;
     struct err e = {0};
-    if (judge(f, give_number, &e) < 0) fail_msg("%s", e.text);
-    assert_int_equal(f->judged, PROMPTS);
+    int64_t judged = 0;
+    write_prompts(f);
+    if (judge(f, give_number, &judged, &e) < 0) fail_msg("%s", e.text);
+    assert_int_equal(judged, PROMPTS);
     struct trace_reader *r = open_reader(f->path);
     assert_string_equal(trace_reader_attr(r, "judge"), "a judge");
     assert_string_equal(trace_reader_attr(r, "judged_runs"), "1");
@@ -90,6 +45,7 @@ static void rewards_are_written(void **state)
     for (int64_t p = 0; p < PROMPTS; p++) {
         struct candidate_row *c;
         int64_t n;
+        if (trace_reader_verify(r, p, &e) < 0) fail_msg("%s", e.text);
         if (trace_read_candidates(r, p, &c, &n, &e) < 0) fail_msg("%s", e.text);
         assert_true(n > 0);
         for (int64_t i = 0; i < n; i++)
@@ -99,31 +55,53 @@ static void rewards_are_written(void **state)
     trace_reader_close(r);
 }
 
-/* As somebody does who takes the holder for dead. */
+static void is_not_judged(const struct fixture *f)
+{
+    struct trace_reader *r = open_reader(f->path);
+    assert_string_equal(trace_reader_attr(r, "judge"), "");
+    check_all(r);
+    trace_reader_close(r);
+}
+
+/* As somebody does who takes the holder for dead.  arg: the lock file. */
 static void take_lock_away(void *arg, int64_t row, struct candidate_row *candidates, int64_t n)
 {
-    struct fixture *f = arg;
-    give_number(arg, row, candidates, n);
-    if (f->judged == PROMPTS) assert_int_equal(unlink(f->lock_path), 0);
+    int64_t judged = 0;
+    give_number(&judged, row, candidates, n);
+    if (row == PROMPTS - 1) assert_int_equal(unlink(arg), 0);
 }
 
 /* The file may be another's by now: it is not replaced. */
 static void not_without_the_lock(void **state)
 {
-    struct fixture *f = *state;
+    const struct fixture *f = *state;
     struct err e = {0};
-    assert_int_equal(judge(f, take_lock_away, &e), -1);
+    char lock[160];
+    write_prompts(f);
+    snprintf(lock, sizeof lock, "%s.lock", f->path);
+    assert_int_equal(judge(f, take_lock_away, lock, &e), -1);
     assert_non_null(strstr(e.text, "a.h5.lock was removed or replaced"));
-    struct trace_reader *r = open_reader(f->path);
-    assert_string_equal(trace_reader_attr(r, "judge"), "");
-    for (int64_t i = 0; i < PROMPTS; i++)
-        if (synthetic_compare(r, i, &e) < 0) fail_msg("%s", e.text);
-    trace_reader_close(r);
+    is_not_judged(f);
+}
+
+/* Rows that are not those that were committed do not get a hash that says they are. */
+static void not_what_is_damaged(void **state)
+{
+    const struct fixture *f = *state;
+    struct err e = {0};
+    int64_t judged = 0;
+    write_prompts(f);
+    const int32_t ids[2] = {synthetic_token(1, 0), synthetic_token(1, 1)}, other[2] = {7, 7};
+    patch(f->path, ids, other, sizeof ids);
+    assert_int_equal(judge(f, give_number, &judged, &e), -1);
+    assert_non_null(strstr(e.text, "prompt 1 are not those that were committed"));
+    patch(f->path, other, ids, sizeof ids);
+    is_not_judged(f);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(rewards_are_written), TEST(not_without_the_lock)};
+    const struct CMUnitTest tests[] = {TEST(rewards_are_written), TEST(not_without_the_lock),
+                                       TEST(not_what_is_damaged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
