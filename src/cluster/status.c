@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "job/entries.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -123,11 +124,11 @@ void status_print_json(const struct points *p, FILE *out)
     json_t *list = json_array();
     for (size_t i = 0; i < p->n; i++) {
         const struct point *q = &p->items[i];
-        json_t *o =
-            json_pack("{ss ss sI sI so sf ss ss ss}", "id", q->id, "state",
-                      point_state_name(q->state), "prompts_done", (json_int_t)q->done, "prompts",
-                      (json_int_t)q->prompts, "eta_s", json_finite(q->eta_s), "tokens_per_s",
-                      q->tokens_per_s, "slurm", q->where, "error", q->note, "output", q->output);
+        json_t *o = json_pack("{ss ss sI sI so sf so so ss}", "id", q->id, "state",
+                              point_state_name(q->state), "prompts_done", (json_int_t)q->done,
+                              "prompts", (json_int_t)q->prompts, "eta_s", json_finite(q->eta_s),
+                              "tokens_per_s", q->tokens_per_s, "slurm", json_text(q->where),
+                              "error", json_text(q->note), "output", q->output);
         ENSURE(o);
         json_array_append_new(list, o);
     }

@@ -3,9 +3,9 @@
 #include "base/mem.h"
 #include "report/export_write.h"
 #include "report/forms_text.h"
-#include "report/json_text.h"
 #include "report/output.h"
 #include "report/subset_rows.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 #include "base/json.h"
 #include "job/schedule.h"
 #include "report/inspect.h"
-#include "report/json_text.h"
 #include "report/print.h"
 #include "report/result.h"
+#include "text/json_text.h"
 #include "trace/names.h"
 
 #include <math.h>

@@ -6,9 +6,9 @@
 #include "model/cost.h"
 #include "model/safetensors.h"
 #include "report/inspect.h"
-#include "report/json_text.h"
 #include "report/print.h"
 #include "text/chat.h"
+#include "text/json_text.h"
 
 #include <stdlib.h>
 #include <string.h>

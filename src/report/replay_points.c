@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "report/json_text.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <stdarg.h>

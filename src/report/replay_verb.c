@@ -3,13 +3,13 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "job/schedule.h"
-#include "report/json_text.h"
 #include "report/print.h"
 #include "report/replay_points.h"
 #include "report/report.h"
 #include "report/subset_rows.h"
 #include "report/subsets.h"
 #include "report/table.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,12 +5,12 @@
 #include "report/cells.h"
 #include "report/forms.h"
 #include "report/index.h"
-#include "report/json_text.h"
 #include "report/page.h"
 #include "report/print.h"
 #include "report/source_list.h"
 #include "report/table.h"
 #include "report/twins.h"
+#include "text/json_text.h"
 #include "trace/place.h"
 
 #include <math.h>

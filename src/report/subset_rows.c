@@ -1,8 +1,8 @@
 #include "report/subset_rows.h"
 
 #include "report/cells.h"
-#include "report/json_text.h"
 #include "report/print.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "report/subset_values.h"
 
-#include "report/json_text.h"
+#include "text/json_text.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 #include "report/timeline_write.h"
 
 #include "base/span.h"
-#include "report/json_text.h"
+#include "text/json_text.h"
 #include "trace/names.h"
 
 #include <math.h>

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,13 +23,13 @@ void status_file_write(const char *path, struct status_file *s)
     s->pid = getpid();
     gethostname(s->host, sizeof s->host - 1);
     snprintf(s->slurm_job, sizeof s->slurm_job, "%s", job ? job : "");
-    json_t *j = json_pack("{ss ss sI sI sI sf so sf ss sI ss ss}", "name", s->name, "state",
-                          names[s->state], "prompts", (json_int_t)s->prompts, "prompts_done",
-                          (json_int_t)s->prompts_done, "candidates_live", (json_int_t)s->live,
-                          "tokens_per_s", s->tokens_per_s, "eta_s", json_finite(s->eta_s),
-                          "updated_unix_s", s->updated_unix_s, "host", s->host, "pid",
-                          (json_int_t)s->pid, "slurm_job", s->slurm_job, "message", s->message);
-    if (!j) return; /* a message that is not UTF-8 */
+    json_t *j = json_pack(
+        "{ss ss sI sI sI sf so sf so sI ss so}", "name", s->name, "state", names[s->state],
+        "prompts", (json_int_t)s->prompts, "prompts_done", (json_int_t)s->prompts_done,
+        "candidates_live", (json_int_t)s->live, "tokens_per_s", s->tokens_per_s, "eta_s",
+        json_finite(s->eta_s), "updated_unix_s", s->updated_unix_s, "host", json_text(s->host),
+        "pid", (json_int_t)s->pid, "slurm_job", s->slurm_job, "message", json_text(s->message));
+    ENSURE(j);
     char *target = mem_printf("%s.status.json", path), *tmp = mem_printf("%s.tmp", target);
     if (json_dump_file(j, tmp, JSON_COMPACT) == 0)
         rename(tmp, target);

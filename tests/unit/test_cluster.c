@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cluster/command.h"
 #include "cluster/point.h"
+#include "cluster/status.h"
 #include "cluster/submit.h"
 #include "run/status_file.h"
 #include "trace/writer.h"
@@ -291,6 +292,25 @@ static void prompts_in_files(void **state)
     free(damaged);
 }
 
+/* A message is cut where its room ends, also within a character: the notice is written all the
+ * same.
+ */
+static void notices_of_any_text(void **state)
+{
+    const struct fixture *f = *state;
+    struct err e;
+    struct status_file s;
+    char message[600] = "", *path = job_output_path(&f->sweep.points[0]);
+    for (int i = 0; i < 256; i++) strcat(message, "\xc3\xa4");
+    assert_int_equal(mkdir("s", 0777), 0);
+    leave_notice(&f->sweep.points[0], STATE_RUNNING, 2, 1, "");
+    leave_notice(&f->sweep.points[0], STATE_FAILED, 2, 1, message);
+    assert_int_equal(status_file_read(path, &s, &e), 1);
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_memory_equal(s.message, message, 510);
+    free(path);
+}
+
 /* Whatever the notice says, a point without its file is not complete, nor one whose dataset grew;
  * and one whose notice is lost is what its file says. */
 static void notices_that_are_wrong(void **state)
@@ -443,6 +463,17 @@ static void the_first_error_of_the_last_start(void **state)
     is_state(&p, 0, POINT_FAILED, 0);
     assert_string_equal(p.items[0].note, "g/config.json: no such file");
     points_free(&p);
+    write_text("s.sweep/logs/4711_0.log", "srun: error: \xe9\n"); /* in another encoding */
+    p = look(f, "s.sweep");
+    is_state(&p, 0, POINT_FAILED, 0);
+    FILE *out = fopen("status.json", "w");
+    assert_non_null(out);
+    status_print_json(&p, out);
+    fclose(out);
+    char *json = read_text("status.json");
+    assert_non_null(strstr(json, "\"error\": \"srun: error: \xef\xbf\xbd\""));
+    free(json);
+    points_free(&p);
 }
 
 /* What cannot be known is not guessed: nothing may be sent twice. */
@@ -490,6 +521,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(jobs_that_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(states_from_files, setup, teardown),
         cmocka_unit_test_setup_teardown(prompts_in_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(notices_of_any_text, setup, teardown),
         cmocka_unit_test_setup_teardown(notices_that_are_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(points_per_task, setup, teardown),

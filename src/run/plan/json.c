@@ -1,6 +1,7 @@
 /* A plan for programs: SI units, the names of the struct's fields. */
 #include "base/json.h"
 #include "run/plan/plan.h"
+#include "text/json_text.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,14 +18,14 @@ static void set_count(json_t *o, const char *key, int64_t v)
 
 static void set_text(json_t *o, const char *key, const char *v)
 {
-    json_object_set_new(o, key, v ? json_string(v) : json_null());
+    json_object_set_new(o, key, v ? json_text(v) : json_null());
 }
 
 static json_t *notes_json(const struct plan_notes *s, enum note_kind kind)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < s->n; i++)
-        if (s->items[i].kind == kind) json_array_append_new(list, json_string(s->items[i].text));
+        if (s->items[i].kind == kind) json_array_append_new(list, json_text(s->items[i].text));
     return list;
 }
 

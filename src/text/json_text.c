@@ -1,4 +1,4 @@
-#include "report/json_text.h"
+#include "text/json_text.h"
 
 #include "text/tokenizer.h"
 
