@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,4 +143,9 @@ int json_get_str_or(const json_t *obj, const char *where, const char *key, const
 json_t *json_finite(double v)
 {
     return isfinite(v) ? json_real(v) : json_null();
+}
+
+json_t *json_u64(uint64_t v)
+{
+    return v <= INT64_MAX ? json_integer((json_int_t)v) : json_sprintf("%" PRIu64, v);
 }

@@ -34,3 +34,5 @@ int json_get_str_or(const json_t *obj, const char *where, const char *key, const
 
 /* A number for output, null when it is not finite (JSON has no NaN). */
 json_t *json_finite(double v);
+/* A whole number for output; its digits as a string where jansson's integers (int64_t) end. */
+json_t *json_u64(uint64_t v);

@@ -189,7 +189,7 @@ static json_t *job_json(const struct result *r)
         "reward", json_text(j->reward.path), "dataset", json_text(j->dataset.path));
     free(rounds);
     ENSURE(o);
-    json_object_set_new(o, "seed", json_integer((json_int_t)j->seed));
+    json_object_set_new(o, "seed", json_u64(j->seed));
     json_object_set_new(o, "budget_tokens",
                         json_integer(strtoll(attr(r, "budget_tokens"), NULL, 10)));
     json_object_set_new(o, "dtype", json_text(attr(r, "dtype")));

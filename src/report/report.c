@@ -60,7 +60,7 @@ static void put_source(json_t *o, const struct source *s)
     json_put(o, "n", s->n ? json_integer(s->n) : json_null());
     json_put(o, "alpha", json_finite(s->alpha));
     json_put(o, "rounds", json_text(s->rounds));
-    json_put(o, "seed", json_integer((json_int_t)s->seed));
+    json_put(o, "seed", json_u64(s->seed));
     json_put(o, "fingerprint", json_text(s->fingerprint));
     json_put(o, "replayed", json_boolean(s->is_replayed));
     json_put(o, "approximate", json_boolean(s->is_approximate));

@@ -112,12 +112,14 @@ static void test_json(void **state)
 {
     struct place *p = *state;
     struct fake_file alone = sr;
+    alone.sets = "n=4;dataset.limit=5;seed=18446744073709551615";
     add_file(p, &alone);
     char *text = printed(p, true);
     json_t *o = json_loads(text, 0, NULL), *file, *speedup;
     assert_non_null(o);
     file = json_array_get(json_object_get(o, "files"), 0);
     speedup = json_object_get(file, "speedup");
+    assert_string_equal(json_string_value(json_object_get(file, "seed")), "18446744073709551615");
     assert_true(json_is_null(json_object_get(o, "reference")));
     assert_true(json_is_null(json_object_get(file, "improvement_score")));
     assert_true(json_is_null(json_object_get(file, "partner")));
