@@ -96,7 +96,7 @@ void coordinator_commit(struct coordinator *c, struct trace_record *r)
     if ((stops || p->status == PROMPT_FAILED) && !c->failure.text[0])
         err_set(&c->failure, "prompt %lld: %s", (long long)p->prompt_index, p->reason);
     c->stop_on_error |= stops;
-    progress_prompt(c->progress, p->best_reward);
+    if (p->status != PROMPT_FAILED) progress_prompt(c->progress, p->best_reward);
 }
 
 /* ---- beginning and end ---- */

@@ -16,7 +16,7 @@ struct progress; /* opaque */
  * quiet: no lines. */
 struct progress *progress_begin(const char *name, const char *path, int64_t total, int64_t before,
                                 bool quiet);
-/* A prompt was committed. */
+/* A prompt was committed that need not be done again. */
 void progress_prompt(struct progress *p, float best_reward);
 /* Now and then: live candidates here, tokens drawn here so far. */
 void progress_tick(struct progress *p, int64_t live, int64_t tokens);

@@ -24,9 +24,6 @@
 
 struct trace; /* opaque */
 
-/* Attributes of a new file.  On resume job_hash, point_id, dtype, budget_tokens, n and reproducible
- * must be equal to the file's; the error names the one that differs and the first lines of the YAML
- * that do.  NULL reads as "". */
 /* What the counts of bytes are made of: of a forward pass at most `rows` rows, which reads all
  * weights; of a token K and V.  Over all ranks of a group; 0: no such model. */
 struct trace_passes {
@@ -35,6 +32,9 @@ struct trace_passes {
     int64_t generator_kv_bytes, reward_kv_bytes;
 };
 
+/* Attributes of a new file.  On resume job_hash, point_id, dtype, budget_tokens, n and reproducible
+ * must be equal to the file's; the error names the one that differs and the first lines of the YAML
+ * that do.  NULL reads as "". */
 struct trace_meta {
     const char *job_yaml, *job_hash, *point_id, *program_version, *commit, *dtype;
     int64_t budget_tokens,

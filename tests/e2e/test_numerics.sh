@@ -84,6 +84,9 @@ start 1 stop.h5 on_numerics_error=stop
 grep -q "prompt [0-9]* was not finished: candidate .*logits at position .* not finite, from the MLP of layer 1 on; on_numerics_error: end goes on" log ||
     fail "on_numerics_error: stop does not say why"
 [ "$("$COMPARE_RESULTS" verify stop.h5)" -lt "$("$COMPARE_RESULTS" verify mlp.h5)" ] || fail "stop: it went on"
+done_in() { "$SPECREJ" status job.yaml --set output="$1" --done; }
+cp stop.h5 unnoticed.h5 # without what the run says of itself
+[ "$(done_in stop.h5)" = "$(done_in unnoticed.h5)" ] || fail "stop: the prompt that was not finished counts as done"
 run 1 stop.h5 # the cure that it names: the same file goes on
 check same mlp.h5 stop.h5
 start 1 strict.h5 on_prompt_error=stop dataset.offset=6
