@@ -44,10 +44,7 @@ static void finish(struct flight *f, int64_t i)
     enum prompt_outcome outcome = st->abandoned ? PROMPT_ABANDONED : PROMPT_DONE;
     if (st->begun) meter_one(f, st);
     meter_end(f);
-    if (outcome == PROMPT_DONE) {
-        prompt_record(st, &r);
-        meter_record(f, st, &r.prompt);
-    }
+    if (outcome == PROMPT_DONE) prompt_record(st, f->mark_ns, &r);
     prompt_close(st);
     for (f->n--; i < f->n; i++) f->prompts[i] = f->prompts[i + 1];
     add(f, f->source->next(f->source->arg, was, outcome, &r));

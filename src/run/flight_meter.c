@@ -39,13 +39,6 @@ void meter_all(struct flight *f)
         if (f->prompts[i]->begun) f->prompts[i]->wall_s += s / (double)n;
 }
 
-void meter_record(struct flight *f, struct prompt_state *st, struct prompt_row *row)
-{
-    meter_one(f, st);
-    row->wall_s = st->wall_s;
-    row->wait_s = row->wall_s - row->prefill_s - row->generate_s - row->score_s - row->comm_s;
-}
-
 /* ---- energy ---- */
 
 static void share_energy(struct flight *f)

@@ -32,9 +32,7 @@ void flight_arrange(struct flight *f);
  * parts add up, and with one prompt in flight it is the time from its start to its end.  Energy
  * goes by time. */
 void meter_begin(struct flight *f, struct prompt_state *st); /* before the first work for st */
-void meter_end(struct flight *f); /* before one is recorded, its time shared out */
-/* It is recorded: until now st's, and all that it had into its row. */
-void meter_record(struct flight *f, struct prompt_state *st, struct prompt_row *row);
+void meter_end(struct flight *f);  /* before one is recorded, its time shared out */
 void meter_skip(struct flight *f); /* until now: nobody's */
 void meter_all(struct flight *f);  /* until now: everybody's that was begun */
 double meter_one(struct flight *f, struct prompt_state *st); /* until now: st's; seconds */

@@ -2,6 +2,7 @@
  * rows. */
 #include "run/prompt_state.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -227,7 +228,7 @@ static void put_reason(struct prompt_row *p, const char *text)
 }
 
 static void fill_prompt_row(const struct prompt_state *st, const struct share_head *sum,
-                            struct prompt_row *p)
+                            int64_t since_ns, struct prompt_row *p)
 {
     const struct phase_times *t = &st->times;
     p->prompt_index = st->in->index;
@@ -240,10 +241,12 @@ static void fill_prompt_row(const struct prompt_state *st, const struct share_he
     p->n = st->n;
     p->alpha = st->w->job->method == METHOD_SPECULATIVE_REJECTION ? st->w->job->alpha : 0;
     p->start_s = st->start_s;
+    p->wall_s = st->wall_s + (double)(clock_ns() - since_ns) * 1e-9;
     p->prefill_s = t->prefill_s;
     p->generate_s = t->generate_s;
     p->score_s = t->score_s;
     p->comm_s = t->comm_s;
+    p->wait_s = p->wall_s - t->prefill_s - t->generate_s - t->score_s - t->comm_s;
     p->tokens_generated = sum->tokens_generated;
     p->tokens_scored = sum->tokens_scored;
     p->rows_computed = sum->generator_rows;
@@ -295,7 +298,7 @@ static void fill_best(const struct gathered *g, struct prompt_row *p)
     free(c);
 }
 
-static void collect(struct prompt_state *st, const char *all, const size_t *sizes,
+static void collect(struct prompt_state *st, int64_t since_ns, const char *all, const size_t *sizes,
                     struct trace_record *r)
 {
     struct gathered g = {.n = st->n};
@@ -305,7 +308,7 @@ static void collect(struct prompt_state *st, const char *all, const size_t *size
     int first_rank = st->w->grid.group_index * comm_size(st->w->grid.group);
     for (int i = 0; i < comm_size(st->w->grid.share); all += sizes[i++])
         unpack_share(all, to_i32(first_rank + i), &g, &sum, r);
-    fill_prompt_row(st, &sum, &r->prompt);
+    fill_prompt_row(st, &sum, since_ns, &r->prompt);
     r->prompt.best_candidate = -1;
     r->prompt.best_reward = NAN;
     r->ends_job = sum.ends_job;
@@ -323,13 +326,13 @@ static void collect(struct prompt_state *st, const char *all, const size_t *size
     free(g.rows);
 }
 
-void prompt_record(struct prompt_state *st, struct trace_record *r)
+void prompt_record(struct prompt_state *st, int64_t since_ns, struct trace_record *r)
 {
     struct comm *share = st->w->grid.share;
     size_t bytes, *sizes = mem_calloc((size_t)comm_size(share), sizeof *sizes);
     void *mine = pack_share(st, &bytes), *all = NULL;
     comm_gatherv(share, mine, bytes, &all, sizes, 0);
-    if (comm_rank(share) == 0) collect(st, all, sizes, r);
+    if (comm_rank(share) == 0) collect(st, since_ns, all, sizes, r);
     free(mine);
     free(all);
     free(sizes);

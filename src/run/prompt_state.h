@@ -127,9 +127,10 @@ void prompt_agree_decided(struct prompt_state *st);
 /* prompt_move.c: even out the live candidates of the groups.  Collective over the share. */
 void prompt_balance(struct prompt_state *st);
 
-/* prompt_record.c: on the first rank of the share what is written down, but for wall_s and wait_s;
- * on others nothing.  Collective over the share. */
-void prompt_record(struct prompt_state *st, struct trace_record *r);
+/* prompt_record.c: on the first rank of the share what is written down, on others nothing.
+ * since_ns: up to here its time is counted, the rest is for the gathering.  Collective over the
+ * share. */
+void prompt_record(struct prompt_state *st, int64_t since_ns, struct trace_record *r);
 
 /* prompt_span.c.  A phase: begin (the device's profiler sees it, too; returns its start), end,
  * then, when it is worth a row of the trace, prompt_span. */
