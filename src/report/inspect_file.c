@@ -205,14 +205,14 @@ static json_t *run_json(const struct result *r, int64_t i)
 {
     const struct run_row *w = &trace_runs(r->file)[i];
     json_t *o =
-        json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i}",
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i}",
                   "status", name_of(run_status_names, RUN_STATUSES, w->status), "start_unix_s",
                   json_finite(w->start_unix_s), "end_unix_s", json_finite(w->end_unix_s), "wall_s",
-                  run_seconds(r, i), "hosts", json_text(w->hosts), "device", json_text(w->device),
-                  "isa", json_text(w->isa), "versions", json_text(w->versions), "fingerprint",
-                  json_text(w->fingerprint), "slurm_job_id", json_text(w->slurm_job_id), "ranks",
-                  (int)w->ranks, "threads", (int)w->threads, "groups", (int)w->groups, "tensor",
-                  (int)w->tensor);
+                  json_finite(run_seconds(r, i)), "hosts", json_text(w->hosts), "device",
+                  json_text(w->device), "isa", json_text(w->isa), "versions",
+                  json_text(w->versions), "fingerprint", json_text(w->fingerprint), "slurm_job_id",
+                  json_text(w->slurm_job_id), "ranks", (int)w->ranks, "threads", (int)w->threads,
+                  "groups", (int)w->groups, "tensor", (int)w->tensor);
     ENSURE(o);
     json_object_set_new(o, "prompts", json_integer(w->last_prompt - w->first_prompt));
     return o;

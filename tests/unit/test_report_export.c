@@ -271,6 +271,31 @@ static void test_summary(void **state)
     free(text);
 }
 
+/* Of a run whose start is no number. */
+static void test_run_without_a_start(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct inspect_options o = {.json = true, .prompt = -1};
+    struct job j;
+    if (job_open(&j, "hand.yaml", NULL, 0, &e) < 0) fail_msg("%s", e.text);
+    char *yaml = job_to_yaml(&j), *text = NULL;
+    struct trace_meta meta = {.job_yaml = yaml};
+    struct run_row run = {.start_unix_s = NAN, .end_unix_s = 1e9, .ranks = 1, .tensor = 1};
+    struct trace *t = trace_open("odd.h5", &meta, &run, false, &e);
+    if (!t) fail_msg("%s", e.text);
+    trace_close(t);
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (inspect("odd.h5", &o, out, &e) < 0) fail_msg("%s", e.text);
+    fclose(out);
+    assert_non_null(strstr(text, "\"wall_s\": null"));
+    free(text);
+    free(yaml);
+    job_free(&j);
+    assert_int_equal(unlink("odd.h5"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_csv, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_summary, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_without_a_start, setup, teardown),
         cmocka_unit_test(test_wrapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
