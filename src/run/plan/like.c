@@ -70,16 +70,34 @@ static void add_scoring(struct work *w, const struct prompt_row *p, int64_t toke
     if (all.rows > 0) ARRAY_PUSH(w->scores, all);
 }
 
+/* A prompt that such a job can have run: no number of a file is taken at its word. */
+static int check_prompt(const struct like *l, const struct prompt_row *p,
+                        const struct candidate_row *c, int64_t n, struct err *e)
+{
+    int64_t max_new = l->job.sampling.max_new_tokens, i = 0;
+    bool *seen = mem_calloc((size_t)n, sizeof *seen);
+    bool fits = p->prompt_tokens > 0 && p->prompt_tokens <= l->budget_pages * PAGE_TOKENS &&
+                pages_of(p->prompt_tokens) + pages_of(max_new) <= l->budget_pages;
+    for (; i < n && fits; i++) {
+        fits = c[i].candidate >= 0 && c[i].candidate < n && !seen[c[i].candidate] &&
+               c[i].n_tokens >= 0 && c[i].n_tokens <= max_new;
+        if (fits) seen[c[i].candidate] = true;
+    }
+    free(seen);
+    if (fits) return 0;
+    return err_set(e, "--like %s: prompt %lld is none that its job can have run (damaged file)",
+                   l->path, (long long)p->prompt_index);
+}
+
 static void add_prompt(struct like *l, const struct prompt_row *p, const struct candidate_row *c,
                        int64_t n)
 {
     int64_t max_new = l->job.sampling.max_new_tokens, tokens = 0;
     struct work w = {0};
     for (int64_t i = 0; i < n; i++) {
-        int64_t t = c[i].n_tokens < max_new ? c[i].n_tokens : max_new;
-        l->seen[t]++;
-        l->ended[t] += c[i].status == CANDIDATE_FINISHED;
-        tokens += t;
+        l->seen[c[i].n_tokens]++;
+        l->ended[c[i].n_tokens] += c[i].status == CANDIDATE_FINISHED;
+        tokens += c[i].n_tokens;
     }
     if (rejects(&l->job))
         lockstep_steps(&w, c, n, max_new);
@@ -108,8 +126,10 @@ static int add_prompts(struct like *l, struct err *e)
         int64_t n = 0;
         if (p->status != PROMPT_OK) continue;
         TRY(trace_read_candidates(l->file, row, &c, &n, e));
-        if (n == p->n) add_prompt(l, p, c, n);
+        int rc = n == p->n ? check_prompt(l, p, c, n, e) : 0;
+        if (n == p->n && rc == 0) add_prompt(l, p, c, n);
         free(c);
+        TRY(rc);
     }
     if (l->prompts > 0) return 0;
     return err_set(e, "--like %s: no finished prompt with all its candidates (record.candidates)",
