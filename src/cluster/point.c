@@ -79,8 +79,9 @@ int64_t point_done(const struct job *j)
     struct err e;
     char *path = job_output_path(j);
     int64_t done = 0;
-    if (access(path, F_OK) == 0)
-        done = count_done(path, status_file_read(path, &s, &e) > 0 ? &s : NULL, &e);
+    /* The notice of a run that was killed may be older than its last commit. */
+    bool said = status_file_read(path, &s, &e) > 0 && s.state != STATE_RUNNING;
+    if (access(path, F_OK) == 0) done = count_done(path, said ? &s : NULL, &e);
     free(path);
     return done > 0 ? done : 0;
 }

@@ -288,6 +288,8 @@ static void prompts_in_files(void **state)
     assert_int_equal(unlink("prompts.jsonl"), 0);
     static const int64_t done[] = {1, 2, 0, 0};
     for (int i = 0; i < 4; i++) assert_int_equal(point_done(&j[i]), done[i]);
+    leave_notice(&j[1], STATE_RUNNING, 2, 1, ""); /* killed after another commit */
+    assert_int_equal(point_done(&j[1]), 2);
     free(taken_away);
     free(damaged);
 }
