@@ -54,7 +54,7 @@ char *mem_vprintf(const char *fmt, va_list ap)
     return s;
 }
 
-void *mem_try_aligned(size_t bytes)
+void *mem_try_untouched(size_t bytes)
 {
     size_t size = (bytes + 63) / 64 * 64, huge = size / HUGE_PAGE * HUGE_PAGE;
     if (size < bytes) return NULL;
@@ -63,6 +63,12 @@ void *mem_try_aligned(size_t bytes)
 #ifdef MADV_HUGEPAGE
     if (huge) madvise(p, huge, MADV_HUGEPAGE); /* a wish: where there are none, small ones do */
 #endif
-    memset(p, 0, size ? size : 64);
+    return p;
+}
+
+void *mem_try_aligned(size_t bytes)
+{
+    void *p = mem_try_untouched(bytes);
+    if (p) memset(p, 0, bytes ? (bytes + 63) / 64 * 64 : 64);
     return p;
 }

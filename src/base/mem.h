@@ -27,6 +27,8 @@ _Noreturn void mem_exhausted(const char *what);
  * the system has them: weights and KV are read all over at each step, and finding 4 KiB pages costs
  * as much as reading them. */
 void *mem_try_aligned(size_t bytes);
+/* The same, but not initialised, so that what is not written to takes no memory. */
+void *mem_try_untouched(size_t bytes);
 
 /* Narrowing with a check: the one way from a wide to a narrow integer. */
 static inline int32_t to_i32(int64_t v)

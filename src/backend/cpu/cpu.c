@@ -17,6 +17,7 @@ static void cpu_destroy(struct backend *b)
     onednn_destroy(cpu->onednn);
     energy_close(cpu->energy);
     steps_free(cpu->steps);
+    free(cpu->slabs.items);
     free(cpu->gemm.p);
     free(cpu->rounded.p);
     free(cpu->attention.p);

@@ -27,6 +27,13 @@ struct scratch {
 };
 void *scratch_need(struct scratch *s, size_t bytes); /* contents are lost when it grows */
 
+/* Memory of several weights (weight.c). */
+struct slab {
+    char *data; /* owned */
+    size_t bytes, used;
+    int64_t users;
+};
+
 struct cpu {
     int threads;
     struct tiles tiles;
@@ -34,6 +41,10 @@ struct cpu {
     const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
     struct steps *steps;       /* owned: a batch that advances (batch.c) */
     struct energy *energy;     /* owned; NULL: not known */
+    struct {
+        struct slab *items;
+        size_t n, cap;
+    } slabs;
     struct scratch gemm, rounded, attention, rows, ranks, sample, cut;
 };
 
@@ -67,7 +78,7 @@ struct weight {
     int64_t N, K;
     int64_t filled; /* rows so far */
     enum dtype dtype;
-    /* [ceil(N / 16)][K][16] of dtype, owned; missing rows of the last panel are zero */
+    /* [ceil(N / 16)][K][16] of dtype, in a slab; missing rows of the last panel are zero */
     void *panels;
     bool in_pairs; /* bf16 for a product in bf16: [ceil(N / 16)][ceil(K / 2)][16][2] */
     size_t bytes;

@@ -1,11 +1,55 @@
 /* Weights: packed by oneDNN where that is used and keeps a row's bits (onednn.h), else in panels of
- * 16 rows, [K][16] each, so that a tile reads its weights as one stream. */
+ * 16 rows, [K][16] each, so that a tile reads its weights as one stream.
+ *
+ * Panels of several weights lie one after the other in a slab: the end of a piece of memory of its
+ * own is on small pages, and of a weight of a few MiB that was half of the time of a product with
+ * few rows. */
 #include "backend/cpu/onednn.h"
 
 #include "base/mem.h"
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define SLAB_BYTES ((size_t)16 << 20)
+
+static struct slab *slab_with_room(struct cpu *cpu, size_t bytes)
+{
+    for (size_t i = 0; i < cpu->slabs.n; i++)
+        if (cpu->slabs.items[i].bytes - cpu->slabs.items[i].used >= bytes)
+            return &cpu->slabs.items[i];
+    struct slab s = {.bytes = bytes > SLAB_BYTES ? bytes : SLAB_BYTES};
+    s.data = mem_try_untouched(s.bytes);
+    if (!s.data) return NULL;
+    ARRAY_PUSH(cpu->slabs, s);
+    return &cpu->slabs.items[cpu->slabs.n - 1];
+}
+
+/* Zeroed; NULL when it cannot be had. */
+static void *slab_take(struct cpu *cpu, size_t bytes)
+{
+    size_t whole = (bytes + 63) / 64 * 64;
+    struct slab *s = whole < bytes ? NULL : slab_with_room(cpu, whole);
+    if (!s) return NULL;
+    void *p = s->data + s->used;
+    s->used += whole;
+    s->users++;
+    return memset(p, 0, whole);
+}
+
+/* NULL is accepted. */
+static void slab_give(struct cpu *cpu, const void *p)
+{
+    for (size_t i = 0; p && i < cpu->slabs.n; i++) {
+        struct slab *s = &cpu->slabs.items[i];
+        if ((const char *)p < s->data || (const char *)p >= s->data + s->bytes) continue;
+        if (--s->users > 0) return;
+        free(s->data);
+        *s = cpu->slabs.items[--cpu->slabs.n];
+        return;
+    }
+}
 
 static int64_t panels_of(const struct weight *w)
 {
@@ -30,7 +74,7 @@ struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, 
     }
     w->in_pairs = type == DTYPE_ID_BF16 && cpu_of(b)->tiles.bf16;
     w->bytes = (size_t)panels_of(w) * TILE_COLS * (size_t)weight_depth(w) * dtype_bytes(w->dtype);
-    w->panels = mem_try_aligned(w->bytes);
+    w->panels = slab_take(cpu_of(b), w->bytes);
     if (!w->panels) {
         err_set(e, "out of memory: a weight of %lld x %lld takes %.1f MiB", (long long)N,
                 (long long)K, (double)w->bytes / (1 << 20));
@@ -42,10 +86,9 @@ struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, 
 
 void cpu_weight_destroy(struct backend *b, struct weight *w)
 {
-    (void)b;
     if (!w) return;
     onednn_weight_destroy(w->packed);
-    free(w->panels);
+    slab_give(cpu_of(b), w->panels);
     free(w);
 }
 
