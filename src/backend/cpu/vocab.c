@@ -5,8 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#define SPAN  64 /* columns of one pass through local arrays */
-#define DRAWS 64 /* ids drawn together; a multiple of 4, the words of one Philox block */
+#define PART  512 /* columns in which the largest is looked for */
+#define SPAN  64  /* columns of one pass through local arrays */
+#define DRAWS 64  /* ids drawn together; a multiple of 4, the words of one Philox block */
 
 struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p)
 {
@@ -31,11 +32,18 @@ CPU_CLONES static float scan_max(const float *x, int64_t n, int *broken)
 
 struct vocab_max vocab_max(struct vocab_row r)
 {
-    int bad;
-    float max = scan_max(r.x, r.n, &bad);
-    struct vocab_max out = {.x = max, .id = INT32_MAX, .broken = bad > 0};
-    for (int64_t i = 0; i < r.n && out.id == INT32_MAX; i++)
-        if (r.x[i] == max) out.id = (int32_t)(r.begin + i);
+    struct vocab_max out = {.x = -INFINITY, .id = INT32_MAX};
+    int64_t at = 0; /* the part that has the largest */
+    for (int64_t first = 0; first < r.n; first += PART) {
+        int bad;
+        float max = scan_max(r.x + first, r.n - first < PART ? r.n - first : PART, &bad);
+        out.broken |= bad > 0;
+        if (!(max > out.x)) continue;
+        out.x = max;
+        at = first;
+    }
+    for (int64_t i = at; i < r.n && out.id == INT32_MAX; i++)
+        if (r.x[i] == out.x) out.id = (int32_t)(r.begin + i);
     /* OpenMP lets a reduction begin at the least finite number, and clang does. */
     if (out.id == INT32_MAX) out.x = -INFINITY;
     return out;
@@ -119,6 +127,44 @@ CPU_CLONES static bool any_within(const float *x, int64_t n, uint64_t low, uint6
     for (int64_t i = 0; i < n; i++)
         hits += ordered(x[i] + 0.0f) >= least && ordered(x[i] + 0.0f) <= most;
     return hits > 0;
+}
+
+/* The k-th largest of n: Hoare's FIND. */
+static uint64_t kth_largest(uint64_t *key, int64_t n, int64_t k)
+{
+    for (int64_t low = 0, high = n - 1, at = k - 1; low < high;) {
+        uint64_t pivot = key[at];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (key[i] > pivot) i++;
+            while (key[j] < pivot) j--;
+            if (i > j) break;
+            uint64_t other = key[i];
+            key[i++] = key[j];
+            key[j--] = other;
+        }
+        if (j < at) low = i;
+        if (at < i) high = j;
+    }
+    return key[k - 1];
+}
+
+uint64_t vocab_kth(struct vocab_row r, int64_t k, uint64_t floor)
+{
+    enum { MOST = 1024 };
+    uint64_t key[MOST];
+    int64_t n = 0;
+    for (int64_t first = 0; first < r.n; first += SPAN) {
+        int64_t past = r.n - first < SPAN ? r.n : first + SPAN;
+        if (!any_within(r.x + first, past - first, floor, UINT64_MAX)) continue;
+        if (n + SPAN > MOST) return 0;
+        for (int64_t i = first; i < past; i++) {
+            key[n] = key_of(r.x[i], r.begin + i);
+            n += key[n] >= floor;
+        }
+    }
+    ENSURE(k >= 1 && k <= n);
+    return kth_largest(key, n, k);
 }
 
 CPU_CLONES static void fixed_weights(uint64_t *weight, const float *x, int64_t n, float max,

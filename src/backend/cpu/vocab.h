@@ -32,6 +32,9 @@ struct vocab_max vocab_max(struct vocab_row r);
  * small spans of the row, so that the search for the k-th id need not look at most of them. */
 uint64_t vocab_floor(struct vocab_row r, int64_t k);
 
+/* The k-th largest key, where at least k ids reach `floor`; 0 where too many do. */
+uint64_t vocab_kth(struct vocab_row r, int64_t k, uint64_t floor);
+
 /* Total weight, in units of 1 / VOCAB_ONE, of the ids that `cut` keeps (0: all); an id weighs
  * exp((x - max) / temperature). */
 uint64_t vocab_sum(struct vocab_row r, float max, float inverse_temperature, uint64_t cut);
