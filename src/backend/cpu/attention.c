@@ -345,7 +345,8 @@ void cpu_attention(struct backend *b, void *out, const void *qkv, const struct k
     struct block *blocks = (struct block *)(void *)memory;
     float *rooms = (float *)(void *)(memory + blocks_bytes);
     int64_t n = cut_blocks(&j, blocks, tokens);
-    int threads = threads_for(cpu, batch->T * p->H * p->E * 4);
+    int64_t keys = batch->T > 0 ? batch->position[batch->T - 1] + 1 : 0; /* about */
+    int threads = threads_for(cpu, batch->T * p->H * p->E * (keys + 4));
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < n * p->G; i++)
         attend_block(&j, blocks[i / p->G], i % p->G,
