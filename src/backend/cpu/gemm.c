@@ -36,6 +36,7 @@ struct work {
 struct thread_room {
     float block[2 * K_BLOCK * TILE_COLS];
     float edge[ROW_CHUNK * TILE_COLS];
+    int64_t next, past; /* pieces that are left of its share */
 };
 
 CPU_CLONES static void widen_block(float *out, const uint16_t *in, int64_t n)
@@ -171,6 +172,29 @@ static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
     }
 }
 
+/* Each thread's share of n pieces: those that follow each other, so that what was fetched during
+ * one is for the next. */
+static void share_pieces(struct thread_room *rooms, int threads, int64_t n)
+{
+    for (int t = 0; t < threads; t++) {
+        rooms[t].next = n * t / threads;
+        rooms[t].past = n * (t + 1) / threads;
+    }
+}
+
+/* A piece of the thread's own share, or of one whose thread is behind; -1: none is left. */
+static int64_t take_piece(struct thread_room *rooms, int threads, int self)
+{
+    for (int t = 0; t < threads; t++) {
+        struct thread_room *r = &rooms[(self + t) % threads];
+        int64_t i;
+#pragma omp atomic capture
+        i = r->next++;
+        if (i < r->past) return i;
+    }
+    return -1;
+}
+
 static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
 {
     g->tile = g->w->in_pairs ? cpu->tiles.bf16 : cpu->tiles.f32;
@@ -185,15 +209,18 @@ static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
     int64_t width = ((panels + groups - 1) / groups + 1) / 2 * 2;
     groups = (panels + width - 1) / width;
     int threads = threads_for(cpu, g->T * g->w->N * g->w->K / 8);
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (int64_t i = 0; i < chunks * groups; i++) {
-        struct thread_room *room = rooms + omp_get_thread_num();
-        struct piece p = {.row = i % chunks * height, .begin = i / chunks * width};
-        p.rows = g->T - p.row < height ? g->T - p.row : height;
-        p.end = p.begin + width < panels ? p.begin + width : panels;
-        if (p.rows <= 0) continue;
-        gemm_piece(g, &p, room);
-        finish_piece(g, &p, room);
+    share_pieces(rooms, threads, chunks * groups);
+#pragma omp parallel num_threads(threads)
+    {
+        int self = omp_get_thread_num();
+        for (int64_t i; (i = take_piece(rooms, threads, self)) >= 0;) {
+            struct piece p = {.row = i % chunks * height, .begin = i / chunks * width};
+            p.rows = g->T - p.row < height ? g->T - p.row : height;
+            p.end = p.begin + width < panels ? p.begin + width : panels;
+            if (p.rows <= 0) continue;
+            gemm_piece(g, &p, &rooms[self]);
+            finish_piece(g, &p, &rooms[self]);
+        }
     }
 }
 
