@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLAB_BYTES ((size_t)16 << 20)
+#define SLAB_BYTES ((size_t)16 << 20) /* or a multiple */
 
 static struct slab *slab_with_room(struct cpu *cpu, size_t bytes)
 {
     for (size_t i = 0; i < cpu->slabs.n; i++)
         if (cpu->slabs.items[i].bytes - cpu->slabs.items[i].used >= bytes)
             return &cpu->slabs.items[i];
-    struct slab s = {.bytes = bytes > SLAB_BYTES ? bytes : SLAB_BYTES};
-    s.data = mem_try_untouched(s.bytes);
+    struct slab s = {.bytes = (bytes + SLAB_BYTES - 1) / SLAB_BYTES * SLAB_BYTES};
+    if (s.bytes >= bytes) s.data = mem_try_untouched(s.bytes);
     if (!s.data) return NULL;
     ARRAY_PUSH(cpu->slabs, s);
     return &cpu->slabs.items[cpu->slabs.n - 1];
