@@ -25,9 +25,19 @@ struct builder {
     int64_t n_decoded;
 };
 
+/* More than any run has: what a damaged file says is cut to it, so that sums have room. */
+#define MOST_S    1e9
+#define MOST_NS   ((int64_t)1000000000 * 1000000000)
+#define MOST_RANK (1 << 24)
+
+static int64_t within(int64_t v, int64_t most)
+{
+    return v < -most ? -most : v > most ? most : v;
+}
+
 int64_t timeline_ns(double s)
 {
-    return isfinite(s) ? (int64_t)llround(s * 1e9) : 0;
+    return isfinite(s) ? (int64_t)llround(fmin(fmax(s, -MOST_S), MOST_S) * 1e9) : 0;
 }
 
 static struct timeline_event *push(struct builder *b, enum timeline_kind kind, int32_t rank,
@@ -188,11 +198,22 @@ static void list_decoded(struct builder *b)
     qsort(b->decoded, (size_t)b->n_decoded, sizeof *b->decoded, by_number);
 }
 
+static void limit(struct trace_row *s, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        s[i].rank = (int32_t)within(s[i].rank, MOST_RANK);
+        s[i].step = within(s[i].step, INT32_MAX);
+        s[i].start_ns = within(s[i].start_ns, MOST_NS);
+        s[i].end_ns = within(s[i].end_ns, MOST_NS);
+    }
+}
+
 static void build(struct builder *b)
 {
     struct timeline_prompt *p = b->p;
     bool leader_seen = false;
     int64_t end_ns = 0;
+    limit(p->spans, p->n_spans);
     list_decoded(b);
     qsort(p->spans, (size_t)p->n_spans, sizeof *p->spans, by_rank_and_time);
     for (int64_t i = 0, n; i < p->n_spans; i += n) {

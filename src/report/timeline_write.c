@@ -38,8 +38,9 @@ static void put_count_field(FILE *f, const char *name, int64_t v)
 static void put_time_field(FILE *f, const char *name, int64_t ns)
 {
     const char *sign = ns < 0 ? "-" : "";
-    int64_t size = ns < 0 ? -ns : ns;
-    fprintf(f, ", \"%s\": %s%lld.%03d", name, sign, (long long)(size / 1000), (int)(size % 1000));
+    uint64_t size = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+    fprintf(f, ", \"%s\": %s%llu.%03d", name, sign, (unsigned long long)(size / 1000),
+            (int)(size % 1000));
 }
 
 /* ---- names of tracks ---- */

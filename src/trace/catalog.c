@@ -52,6 +52,11 @@ static int check_ranges(const struct catalog *c, const struct store *s, struct e
         if (p->run < 0 || p->run >= c->n_runs)
             return err_set(e, "%s: row %lld of /prompts refers to run %d of %lld (damaged file)",
                            s->path, (long long)i, p->run, (long long)c->n_runs);
+        const struct run_row *run = &c->runs[p->run];
+        int32_t groups = run->tensor > 1 ? run->ranks / run->tensor : run->ranks;
+        if (p->group < 0 || (p->group > 0 && p->group >= groups))
+            return err_set(e, "%s: row %lld of /prompts refers to group %d (damaged file)", s->path,
+                           (long long)i, p->group);
     }
     return 0;
 }
