@@ -34,8 +34,12 @@ for c in json.load(open("build/compile_commands.json")):
 PY
 }
 
-[ "$which" = gcc ] || run_cppcheck >>"$said"
-[ "$which" = cppcheck ] || run_gcc >>"$said"
+# cppcheck takes one processor, the compiler what is left.
+cppcheck=
+[ "$which" = gcc ] || { run_cppcheck >"$said.cppcheck" & cppcheck=$!; }
+[ "$which" = cppcheck ] || run_gcc >"$said"
+[ -z "$cppcheck" ] || wait "$cppcheck"
+[ "$which" = gcc ] || cat "$said.cppcheck" >>"$said"
 # FILE: KIND: COUNT: why
 sed -nE 's/^(src[^ ]* [^ ]*): ([0-9]+): .*/\2 \1/p' tests/analyse.txt >"$said.known"
 sed -E 's/^(src[^ ]* [^ ]*): line .*/\1/' "$said" | sort | uniq -c >"$said.counts"
