@@ -13,4 +13,4 @@ bash setup.sh
 cmake --preset "$preset"
 cmake --build --preset "$preset" --parallel "$(nproc)"
 # More than there are processors: tests that start ranks or a Slurm wait a good part of their time.
-ctest --preset "$preset" --parallel "$(($(nproc) + 2))" --output-on-failure "$@"
+ctest --preset "$preset" --parallel "$(($(nproc) + 4))" --output-on-failure "$@"

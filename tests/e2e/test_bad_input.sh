@@ -106,6 +106,7 @@ refused "quiet takes no value" "$SPECREJ" run job.yaml --quiet=yes
 refused "behind --" "$SPECREJ" run job.yaml -- --time=1
 "$SPECREJ" run job.yaml -q --set "sweep={seed: [1, 2, 3]}" --set output=bad-%p.h5 --set generator.path=nowhere 2>log
 [ $? = 2 ] && [ "$(grep -c nowhere/config.json log)" = 1 ] && grep -q "2 more points" log || fail "an error of 3 points"
+every_ranks=("${ranks[@]}") ranks=(1) # keys are read as above
 for alpha in 1 1.5 -0.1 nan half; do refuses "alpha" alpha=$alpha; done
 refuses "n" n=-3
 refuses "rounds" "rounds=every 0"
@@ -116,6 +117,7 @@ refuses "top_p" sampling.top_p=0
 refuses "max_new_tokens" sampling.max_new_tokens=0
 refuses "rubbish" rubbish=1
 refuses "method" method=worst_of_n
+ranks=("${every_ranks[@]}")
 refuses "dtype fp8 is not for the cpu backend.*set dtype: f32 or bf16" dtype=fp8
 SPECREJ_CUDA_BACKEND=$work/no-such-file.so refuses "cuda.*no-such-file.so is missing" backend=cuda
 refuses "max_new_tokens 4096" sampling.max_new_tokens=4096 # the context holds 256

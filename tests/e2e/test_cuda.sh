@@ -45,14 +45,12 @@ if [ $brief != no ]; then
     check same flight.h5 nowhere.h5
     echo "evictions, 2 prompts in flight, parked rewards: pairing holds"
     has_mpi || { echo "one rank only: this build has no MPI"; exit 0; }
-    run 2 groups.h5 "${small[@]}" "${memory[@]}" parallel.split=candidates
-    check same flight.h5 groups.h5
     RANK_LAUNCHER="${RANK_LAUNCHER:-} ./less_on_rank_1" run 2 tensor.h5 "${small[@]}" "${every[@]}" parallel.tensor=2 \
         reward.cache=host
     check rounds tensor.h5
     run 4 split.h5 "${small[@]}" "${memory[@]}" parallel.tensor=2 parallel.split=candidates dtype=bf16
     check rounds split.h5 memory
-    echo "groups, tensor 2, both in bf16"
+    echo "tensor 2; two groups of it in bf16"
     exit 0
 fi
 

@@ -35,4 +35,4 @@ for case in "best_of_n 1" "speculative_rejection 1" "speculative_rejection 2"; d
     checked $out "${small[@]}" "method=$method" "parallel.tensor=$tensor" "overlap=$tensor" rounds=memory budget_tokens=480
 done
 check rounds speculative_rejection1.h5 memory
-echo "both methods in 2 groups of 1, the second also in one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"
+echo "both methods in 2 groups of 1, rejection also in one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"

@@ -337,7 +337,9 @@ static void same_in_flight(struct comm *world, const char *tail, int64_t budget,
     job_free(&j);
     for (int64_t i = 0; i < N_PROMPTS; i++) alone.evictions += alone.record[i].prompt.evictions;
     REQUIRE(!leads(world) || alone.record[TOO_LONG].prompt.status == PROMPT_SKIPPED, "not skipped");
+#ifndef __SANITIZE_ADDRESS__ /* two at once show the sanitizers nothing that four do not */
     if (comm_size(world) == 1) evictions += run_in_flight(world, tail, 2, budget, &alone);
+#endif
     evictions += run_in_flight(world, tail, 4, budget, &alone);
     REQUIRE(!leads(world) || !gives_up || evictions > 0, "nothing was given up");
     if (comm_rank(world) == 0)
