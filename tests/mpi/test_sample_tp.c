@@ -125,8 +125,7 @@ static void draw_case(struct backend *b, const struct golden_case *c, uint32_t p
     free(token);
 }
 
-/* A million draws of each filter and combination, on one rank, against transformers' distribution.
- */
+/* On one rank a million draws of each filter and combination against transformers' distribution. */
 static void test_frequencies(void **state)
 {
     (void)state;
