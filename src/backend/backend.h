@@ -233,7 +233,7 @@ struct backend_ops {
                           const float *k_norm, float eps, float w_offset);
     /* out [T, H, E] act = softmax(q k^T) v, causal, over the pages of each row's segment: prefix
      * tiles from position 0, then own tiles from prefix_len, in that order, chunks of pages,
-     * running maximum and sum in f32.  q is rounded as K was. */
+     * running maximum and sum in f32.  q is rounded as K was; weights may be, too. */
     void (*attention)(struct backend *b, void *out, const void *qkv, const struct kv_pool *kv,
                       const struct attention_params *p);
     void (*kv_copy)(struct backend *b, struct kv_pool *kv, int32_t dst,

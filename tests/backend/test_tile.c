@@ -61,27 +61,6 @@ static void test_chains(void **state)
     free(n);
 }
 
-/* b of bf16 that is widened: the same chains. */
-static void test_widening(void **state)
-{
-    (void)state;
-    struct tiles t = tiles_choose(true, false);
-    if (!t.widening) skip();
-    struct numbers *n = random_operands();
-    uint16_t b[2 * PANEL];
-    float c[ROWS * LDC];
-    dtype_narrow(b, n->b, DTYPE_ID_BF16, 2 * PANEL);
-    dtype_widen(n->b, b, DTYPE_ID_BF16, 2 * PANEL);
-    for (int64_t rows = 0; rows <= ROWS; rows++)
-        for (int64_t panels = 1; panels <= 2; panels++)
-            for (int add = 0; add < 2; add++) {
-                memcpy(c, n->c, sizeof c);
-                t.widening(c, LDC, n->a, LDA, b, TILE_COLS, PANEL, panels, rows, K, add, b);
-                check(n, c, rows, panels, add);
-            }
-    free(n);
-}
-
 /* bf16: small whole numbers, whose sums are exact in any order. */
 static void test_pairs(void **state)
 {
@@ -115,7 +94,6 @@ static void test_pairs(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_chains),
-    cmocka_unit_test(test_widening),
     cmocka_unit_test(test_pairs),
 };
 RUN_TESTS(tests)

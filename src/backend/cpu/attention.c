@@ -13,14 +13,11 @@
 #include <omp.h>
 #include <string.h>
 
-#define CHUNK_PAGES 8
-#define CHUNK       (CHUNK_PAGES * PAGE_TOKENS)
-#define BLOCK_ROWS  48             /* rows of one piece of work, where heads of a token are few */
-#define SUB_ROWS    TILE_MOST_ROWS /* most rows that pass a chunk together: the tile's height */
+#define BLOCK_ROWS 48             /* rows of one piece of work, where heads of a token are few */
+#define SUB_ROWS   TILE_MOST_ROWS /* most rows that pass a chunk together: the tile's height */
 
-/* One running softmax. */
 struct row {
-    float m, l;
+    struct softmax softmax;
     int64_t begin, end; /* keys [begin, end) are seen, absolute positions */
 };
 
@@ -47,6 +44,7 @@ struct room {
     char *q;      /* [rows, E] of the products' type */
     float *o;     /* [rows, padded] */
     float *score; /* [SUB_ROWS, CHUNK] */
+    uint16_t *p;  /* [SUB_ROWS, CHUNK], of products with chunks */
     float *page;  /* the products' own */
     struct row *row;
     int64_t head;      /* of keys and values */
@@ -56,8 +54,8 @@ struct room {
 static size_t room_floats(const struct job *j)
 {
     size_t rows = (size_t)j->block_rows, row_floats = sizeof(struct row) / sizeof(float);
-    size_t n = rows * (size_t)(j->p->E + j->padded) + SUB_ROWS * CHUNK + rows * row_floats +
-               (size_t)page_room(&j->products);
+    size_t n = rows * (size_t)(j->p->E + j->padded) + SUB_ROWS * (CHUNK + CHUNK / 2) +
+               rows * row_floats + (size_t)page_room(&j->products);
     return (n + 15) / 16 * 16;
 }
 
@@ -65,7 +63,8 @@ static struct room room_at(const struct job *j, int64_t head, float *memory)
 {
     struct room m = {.head = head};
     m.score = memory;
-    m.page = memory + SUB_ROWS * CHUNK;
+    m.p = (uint16_t *)(void *)(memory + SUB_ROWS * CHUNK);
+    m.page = memory + SUB_ROWS * (CHUNK + CHUNK / 2);
     m.o = m.page + page_room(&j->products);
     m.row = (struct row *)(void *)(m.o + j->block_rows * j->padded);
     m.q = (char *)(m.row + j->block_rows);
@@ -133,10 +132,10 @@ CPU_CLONES static void softmax_step(const struct job *j, struct row *row, float 
     cap_scores(s + first, last - first, j->p->scale, j->p->softcap);
     for (int64_t i = first; i < begin; i++) s[i] = -INFINITY;
     for (int64_t i = end; i < last; i++) s[i] = -INFINITY;
-    float m = largest(s + first, last - first, row->m);
-    float keep = fm_exp(row->m - m);
-    row->l = fmaf(row->l, keep, exponentials(s + first, last - first, m));
-    row->m = m;
+    struct softmax *f = &row->softmax;
+    float m = largest(s + first, last - first, f->m);
+    float keep = fm_exp(f->m - m);
+    *f = (struct softmax){m, fmaf(f->l, keep, exponentials(s + first, last - first, m))};
     if (keep != 1.0f) scale_values(o, j->padded, keep);
 }
 
@@ -206,27 +205,61 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high)
     return v < low ? low : v > high ? high : v;
 }
 
+/* Page by page. */
+static void by_pages(const struct job *j, const struct room *m, int64_t r,
+                     const struct chunk_rows *c, const int32_t *pages)
+{
+    float *o = m->o + r * j->padded;
+    score_pages(j, m, query_row(j, m, r), c->rows, pages, c->first, c->past);
+    for (int64_t i = 0; i < c->rows; i++)
+        if (c->begin[i] < c->end[i])
+            softmax_step(j, &m->row[r + i], o + i * j->padded, m->score + i * CHUNK, c->begin[i],
+                         c->end[i]);
+    add_values_each(j, m, o, c->rows, pages, c->begin, c->end);
+}
+
+/* The same of all pages at once. */
+static void by_chunk(const struct job *j, const struct room *m, int64_t r,
+                     const struct chunk_rows *c, const int32_t *pages)
+{
+    const struct chunk_products *f = j->products.chunk;
+    struct softmax *softmax[SUB_ROWS];
+    const void *keys[CHUNK_PAGES], *values[CHUNK_PAGES];
+    float keep[SUB_ROWS], cap = j->p->softcap;
+    for (int64_t page = c->first; page < c->past; page++) {
+        keys[page] = keys_of(j, m, pages[page]);
+        values[page] = (const char *)keys[page] + j->kv->value_bytes;
+    }
+    f->scores(m->score, (const uint16_t *)(const void *)query_row(j, m, r), j->p->E, c, keys,
+              values[c->first]);
+    for (int64_t i = 0; i < c->rows; i++) {
+        softmax[i] = &m->row[r + i].softmax;
+        if (cap > 0.0f)
+            cap_scores(m->score + i * CHUNK + c->first * PAGE_TOKENS,
+                       (c->past - c->first) * PAGE_TOKENS, j->p->scale, cap);
+    }
+    f->weights(m->p, keep, softmax, m->score, c, cap > 0.0f ? 1.0f : j->p->scale);
+    f->values(m->o + r * j->padded, j->padded, keep, m->p, c, values, m->after);
+}
+
 /* At most SUB_ROWS rows from `r` pass one chunk: its keys stand at positions [at, at + n) on pages.
  */
 static void chunk_step(const struct job *j, const struct room *m, int64_t r, int64_t rows,
                        const int32_t *pages, int64_t at, int64_t n)
 {
-    int64_t begin[SUB_ROWS], end[SUB_ROWS], least = n, most = 0;
+    struct chunk_rows c = {.rows = rows};
+    int64_t least = n, most = 0;
     for (int64_t i = 0; i < rows; i++) {
-        begin[i] = clamp(m->row[r + i].begin - at, 0, n);
-        end[i] = clamp(m->row[r + i].end - at, 0, n);
-        if (begin[i] >= end[i]) continue;
-        if (begin[i] < least) least = begin[i];
-        if (end[i] > most) most = end[i];
+        c.begin[i] = clamp(m->row[r + i].begin - at, 0, n);
+        c.end[i] = clamp(m->row[r + i].end - at, 0, n);
+        if (c.begin[i] >= c.end[i]) continue;
+        if (c.begin[i] < least) least = c.begin[i];
+        if (c.end[i] > most) most = c.end[i];
     }
     if (least >= most) return;
-    float *o = m->o + r * j->padded;
-    score_pages(j, m, query_row(j, m, r), rows, pages, least / PAGE_TOKENS, pages_of(most));
-    for (int64_t i = 0; i < rows; i++)
-        if (begin[i] < end[i])
-            softmax_step(j, &m->row[r + i], o + i * j->padded, m->score + i * CHUNK, begin[i],
-                         end[i]);
-    add_values_each(j, m, o, rows, pages, begin, end);
+    c.first = least / PAGE_TOKENS;
+    c.past = pages_of(most);
+    (j->products.chunk ? by_chunk : by_pages)(j, m, r, &c, pages);
 }
 
 /* Rows [r, r + rows) pass the keys at positions [at, end) of one part, which begins at `at`; after:
@@ -253,11 +286,17 @@ static int64_t load_rows(const struct job *j, const struct room *m, struct block
         for (int64_t h = 0; h < j->heads; h++, r++) {
             page_query(&j->products, query_row(j, m, r),
                        j->qkv + t * stride + (m->head * j->heads + h) * E);
-            m->row[r] = (struct row){.m = -INFINITY, .begin = begin, .end = position + 1};
+            m->row[r] = (struct row){{-INFINITY, 0}, begin, position + 1};
         }
     }
     memset(m->o, 0, (size_t)(r * j->padded) * sizeof *m->o);
     return most;
+}
+
+CPU_CLONES static void scaled_row(float *out, const float *o, int64_t n, float by)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = o[i] * by;
 }
 
 static void store_rows(const struct job *j, const struct room *m, struct block b)
@@ -265,8 +304,8 @@ static void store_rows(const struct job *j, const struct room *m, struct block b
     int64_t E = j->p->E;
     for (int64_t r = 0; r < b.n_tokens * j->heads; r++) {
         int64_t t = b.token + r / j->heads, h = m->head * j->heads + r % j->heads;
-        scale_values(m->o + r * j->padded, E, 1.0f / m->row[r].l);
-        memcpy(j->out + (t * j->p->H + h) * E, m->o + r * j->padded, (size_t)E * sizeof *j->out);
+        scaled_row(j->out + (t * j->p->H + h) * E, m->o + r * j->padded, E,
+                   1.0f / m->row[r].softmax.l);
     }
 }
 

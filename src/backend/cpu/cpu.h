@@ -139,7 +139,8 @@ void cpu_gather_rows(struct backend *b, void *out, const void *x, const int32_t 
                      size_t row_bytes);
 
 /* ---- kv.c ---- */
-/* A page: [L][G] of { K, transposed: [E][16], of bf16 in pairs [E / 2][16][2]; V [16][padded] }. */
+/* A page: [L][G] of { K, transposed: [E][16]; V [16][padded] }, of bf16 in pairs: K [E / 2][16][2],
+ * V [8][padded][2]. */
 struct kv_pool {
     struct kv_shape shape;
     int64_t n_pages;

@@ -1,15 +1,16 @@
 /* Products of rows with a page: q.k and p v.
  *
- * f32 pages: all in f32.  bf16 pages: q is rounded as K was, and multiplied in bf16 where the
- * processor can, else as f32; p stays f32, V is widened.  All sums are f32, in orders that know
- * nothing of the other rows (tile.h). */
+ * f32 pages: all in f32.  bf16 pages: q is rounded as K was.  Where the processor multiplies bf16,
+ * q.k is done so, and softmax and p v are those of chunk.h; else K and V are widened and all is
+ * f32.  All sums are f32, in orders that know nothing of the other rows (tile.h). */
 #pragma once
 
+#include "backend/cpu/chunk.h"
 #include "backend/cpu/cpu.h"
 
 struct page_products {
-    tile_fn *scores, *values;
-    bool widens_keys, widens_values; /* a tile for bf16 is missing: through f32 memory */
+    const struct chunk_products *chunk; /* NULL: page by page, by the tile */
+    tile_fn *tile;
     enum dtype page_type, query_type;
     int64_t E, padded;
 };

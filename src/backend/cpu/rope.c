@@ -37,7 +37,7 @@ CPU_CLONES static void round_span(uint16_t *out, const float *x, int64_t n)
     for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
 }
 
-/* A key is a column of its page's matrix, a value a row. */
+/* A key is a column of its page's matrix, a value a row; of bf16, pairs of them (cpu.h). */
 static void store_f32(float *page_k, float *page_v, int64_t padded, int64_t slot, const float *k,
                       const float *v, int64_t E)
 {
@@ -54,8 +54,10 @@ static void store_bf16(uint16_t *page_k, uint16_t *page_v, int64_t padded, int64
         round_span(narrow, k + j, n);
         for (int64_t i = 0; i < n; i += 2)
             memcpy(page_k + (j + i) * PAGE_TOKENS + slot * 2, narrow + i, 2 * sizeof *narrow);
+        round_span(narrow, v + j, n);
+        uint16_t *to = page_v + (slot / 2 * padded + j) * 2 + slot % 2;
+        for (int64_t i = 0; i < n; i++) to[2 * i] = narrow[i];
     }
-    round_span(page_v + slot * padded, v, E);
 }
 
 /* The lines that a key is stored to. */

@@ -1,5 +1,7 @@
 #include "backend/cpu/tile.h"
 
+#include "backend/cpu/chunk.h"
+
 #include <math.h>
 
 static void portable_panel(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
@@ -112,7 +114,7 @@ struct tiles tiles_choose(bool avx512, bool bf16)
         bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
         return (struct tiles){.f32 = tile_f32_avx512,
                               .bf16 = pairs ? tile_bf16_avx512 : NULL,
-                              .widening = tile_widening_avx512,
+                              .chunk = pairs ? &chunk_avx512 : NULL,
                               .rows = TILE_ROWS_AVX512,
                               .isa = pairs ? "avx512-bf16" : "avx512",
                               .is_vectorised = true};

@@ -13,7 +13,6 @@
  *
  * f32: each number is one chain of k fused multiply-adds from zero in order of k; the addition to c
  * comes last: the same bits on every processor.
- * f32 times bf16 (`widening`): the same chains over b widened, which is exact.
  * bf16, both sides: k is even, panels are [k / 2][16][2] (ldb is not looked at), and a chain takes
  * two numbers of k at a time, by the processor's own rule.
  *
@@ -23,16 +22,16 @@ typedef void tile_fn(float *c, int64_t ldc, const void *a, int64_t lda, const vo
                      const void *next);
 
 struct tiles {
-    tile_fn *f32, *bf16; /* bf16 NULL: weights are widened */
-    tile_fn *widening;   /* NULL: b is widened in memory */
-    int64_t rows;        /* that one pass takes: best multiples for f32 */
-    const char *isa;     /* "avx512-bf16", "avx512", "avx2" or "portable" */
-    bool is_vectorised;  /* written for the processor's vectors; else plain C */
+    tile_fn *f32, *bf16;                /* bf16 NULL: weights are widened */
+    const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
+    int64_t rows;                       /* that one pass takes: best multiples for f32 */
+    const char *isa;                    /* "avx512-bf16", "avx512", "avx2" or "portable" */
+    bool is_vectorised;                 /* written for the processor's vectors; else plain C */
 };
 /* The best of those that the processor has and that `avx512` and `bf16` allow. */
 struct tiles tiles_choose(bool avx512, bool bf16);
 
 /* ---- tile_avx512.c, on x86-64 ---- */
-tile_fn tile_f32_avx512, tile_bf16_avx512, tile_widening_avx512;
+tile_fn tile_f32_avx512, tile_bf16_avx512;
 #define TILE_ROWS_AVX512 8 /* 16 sums keep the multipliers busy; more were slower */
 _Static_assert(TILE_ROWS_AVX512 <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");

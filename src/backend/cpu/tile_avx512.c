@@ -1,7 +1,7 @@
 /* The inner product for processors with AVX-512: up to 8 rows times one or two panels of 16
  * columns, the sums in registers.  In f32 the same chains of fused multiply-adds as in tile.c, so
- * the same bits, also where b is widened on the way.  In bf16 a chain takes two numbers of k at a
- * time: the processor's own rule, which looks at one row and one column. */
+ * the same bits.  In bf16 a chain takes two numbers of k at a time: the processor's own rule, which
+ * looks at one row and one column. */
 #include "backend/cpu/tile.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -59,34 +59,6 @@ void store_sums(const int rows, const int panels, float *c, int64_t ldc, __m512 
         float *out = c + r * ldc + p * TILE_COLS;
         _mm512_storeu_ps(out, add ? _mm512_add_ps(_mm512_loadu_ps(out), sum[r][p]) : sum[r][p]);
     }
-}
-
-INLINE_512("avx512f")
-__m512 widened(const uint16_t *b)
-{
-    __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)b));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
-}
-
-/* The same for b of bf16; the panels stand side by side, so that one line has both. */
-INLINE_512("avx512f")
-void rows_widening(const int rows, const int panels, float *c, int64_t ldc, const float *a,
-                   int64_t lda, const uint16_t *b, int64_t ldb, int64_t panel, int64_t k, bool add,
-                   const uint16_t *next)
-{
-    __m512 sum[TILE_ROWS_AVX512][2];
-    FOR_ROWS PANEL_OF sum[r][p] = _mm512_setzero_ps();
-    for (int64_t i = 0; i < k; i++) {
-        __m512 w[2];
-        _mm_prefetch((const char *)(next + i * ldb), _MM_HINT_T1);
-        PANEL_OF w[p] = widened(b + p * panel + i * ldb);
-        FOR_ROWS
-        {
-            __m512 x = _mm512_set1_ps(a[r * lda + i]);
-            PANEL_OF sum[r][p] = _mm512_fmadd_ps(x, w[p], sum[r][p]);
-        }
-    }
-    store_sums(rows, panels, c, ldc, sum, add);
 }
 
 INLINE_512("avx512f,prfchw")
@@ -157,18 +129,6 @@ some_f32(int64_t rows, int64_t panels, bool single, float *c, int64_t ldc, const
         BY_ROWS(rows_f32, 2, false, c, ldc, a, lda, b, ldb, panel, k, add, next)
 }
 
-__attribute__((target("avx512f"))) static void some_widening(int64_t rows, int64_t panels, float *c,
-                                                             int64_t ldc, const float *a,
-                                                             int64_t lda, const uint16_t *b,
-                                                             int64_t ldb, int64_t panel, int64_t k,
-                                                             bool add, const uint16_t *next)
-{
-    if (panels == 2)
-        BY_ROWS(rows_widening, 2, c, ldc, a, lda, b, ldb, panel, k, add, next)
-    else
-        BY_ROWS(rows_widening, 1, c, ldc, a, lda, b, ldb, panel, k, add, next)
-}
-
 __attribute__((target("avx512f,avx512bf16,prfchw"))) static void
 some_bf16(int64_t rows, int64_t panels, bool single, float *c, int64_t ldc, const uint16_t *a,
           int64_t lda, const uint16_t *b, int64_t panel, int64_t k, bool add, struct fetch next)
@@ -211,17 +171,6 @@ void tile_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const vo
         struct fetch f = fetch_part(next, ldb * number, k, panel * number, panels, pass, passes);
         n = next_rows(rows);
         some_f32(n, panels, passes == 1, c, ldc, x, lda, b, ldb, panel, k, add, f);
-    }
-}
-
-void tile_widening_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                          int64_t ldb, int64_t panel, int64_t panels, int64_t rows, int64_t k,
-                          bool add, const void *next)
-{
-    const float *x = a;
-    for (int64_t n; rows > 0; rows -= n, x += n * lda, c += n * ldc, next = b) {
-        n = next_rows(rows);
-        some_widening(n, panels, c, ldc, x, lda, b, ldb, panel, k, add, next);
     }
 }
 
