@@ -2,8 +2,8 @@
  *
  * A number of out is a sum over blocks of K_BLOCK, each block one chain of multiply-adds (tile.h):
  * an order that knows nothing of T, of the other rows or of the threads.  bf16 weights are
- * multiplied as they are where the processor can, x being rounded first, and are else widened one
- * block of a panel at a time.
+ * multiplied as they are where the processor can, x being rounded first, in one chain over K in
+ * blocks of any size; they are else widened one block of a panel at a time.
  *
  * A thread takes a chunk of rows and a range of panels.  What it holds: a block of one or two
  * panels in the first cache while the chunk's rows pass; the chunk's share of x in the second. */
@@ -14,8 +14,8 @@
 #include <omp.h>
 #include <string.h>
 
-#define K_BLOCK   256  /* bytes of a row of x and of a column of W: 4 times this; of bf16: twice */
-#define K_OUTER   1024 /* likewise: of x, while all panels pass */
+#define K_BLOCK   256  /* of f32: 1 KiB of a row of x and of a column of W; of bf16 see below */
+#define K_OUTER   1024 /* 4 KiB of a row of x, while all panels pass */
 #define ROW_CHUNK 144  /* most rows of one piece of work */
 
 #define AHEAD_BYTES 2560 /* of each panel: best of 1 to 32 KiB on Zen 4 */
@@ -105,11 +105,17 @@ static void multiply(const struct work *g, float *c, int64_t ldc, const struct p
             block == room ? block : following(g, p, b));
 }
 
+/* Numbers of k that few rows take fit the first cache; many rows lose less with fewer passes. */
+static int64_t pairs_block(int64_t rows)
+{
+    return rows > 2 * TILE_MOST_ROWS ? 4 * K_BLOCK : 2 * K_BLOCK;
+}
+
 static void gemm_piece(const struct work *g, const struct piece *p, struct thread_room *room)
 {
     int64_t N = g->w->N, depth = weight_depth(g->w), whole = N / TILE_COLS;
-    int64_t unit = (int64_t)sizeof(float) / g->number, outer = K_OUTER * unit,
-            step = K_BLOCK * unit;
+    int64_t outer = K_OUTER * (int64_t)sizeof(float) / g->number,
+            step = g->w->in_pairs ? pairs_block(p->rows) : K_BLOCK;
     struct block b;
     for (b.k0 = 0; b.k0 < depth; b.k0 = b.k1) {
         b.k1 = depth - b.k0 < outer ? depth : b.k0 + outer;

@@ -14,7 +14,7 @@
  * f32: each number is one chain of k fused multiply-adds from zero in order of k; the addition to c
  * comes last: the same bits on every processor.
  * bf16, both sides: k is even, panels are [k / 2][16][2] (ldb is not looked at), and a chain takes
- * two numbers of k at a time, by the processor's own rule.
+ * two numbers of k at a time, by the processor's own rule; where `add`, it goes on from c.
  *
  * next: what a coming call will take as b, fetched meanwhile. */
 typedef void tile_fn(float *c, int64_t ldc, const void *a, int64_t lda, const void *b, int64_t ldb,

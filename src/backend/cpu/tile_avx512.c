@@ -96,8 +96,9 @@ void rows_bf16(const int rows, const int panels, const bool single, float *c, in
     __m512 sum[TILE_ROWS_AVX512][2];
     FOR_ROWS PANEL_OF
     {
-        sum[r][p] = _mm512_setzero_ps();
-        __builtin_prefetch(c + r * ldc + p * TILE_COLS, 1, 3);
+        float *out = c + r * ldc + p * TILE_COLS;
+        __builtin_prefetch(out, 1, 3);
+        sum[r][p] = add ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
     }
     for (int64_t i = 0; i < k; i += 2) {
         __m512bh w[2];
@@ -113,7 +114,7 @@ void rows_bf16(const int rows, const int panels, const bool single, float *c, in
             PANEL_OF sum[r][p] = _mm512_dpbf16_ps(sum[r][p], x, w[p]);
         }
     }
-    store_sums(rows, panels, c, ldc, sum, add);
+    store_sums(rows, panels, c, ldc, sum, false);
 }
 
 __attribute__((target("avx512f,prfchw"))) static void
