@@ -64,7 +64,7 @@ for dtype in "${dtypes[@]}"; do
     check paired bon-$dtype.h5 memory-$dtype.h5
     check rounds memory-$dtype.h5 memory
 done
-"$SPECREJ" inspect bon-f32.h5 | grep -q "emulated GPU\|NVIDIA" || fail "the device is not in the file"
+grep -q "emulated GPU\|NVIDIA" <<<"$("$SPECREJ" inspect bon-f32.h5)" || fail "the device is not in the file"
 echo "pairing holds"
 
 run 1 evicted.h5 "${small[@]}" budget_tokens=240

@@ -79,7 +79,7 @@ start 2 refused.h5 "${tensor[@]}"
 SPECREJ_CUDA_DEADLINE_S=soon "${command[@]}" >log 2>&1 && fail "a deadline of soon was taken"
 grep -q 'error: .*SPECREJ_CUDA_DEADLINE_S is "soon"; it must be a number of seconds' log || fail "no message about it"
 
-"$SPECREJ" inspect reference.h5 | grep -q "emulated GPU" || { echo "a real device: no faults in NCCL to ask for"; exit 0; }
+grep -q "emulated GPU" <<<"$("$SPECREJ" inspect reference.h5)" || { echo "a real device: no faults in NCCL to ask for"; exit 0; }
 
 # ---- in the midst of an operation of NCCL ----
 # fault RANK VARIABLES OUT [KEY=VALUE...]: begin, and what befalls a rank.

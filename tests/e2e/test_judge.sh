@@ -29,7 +29,7 @@ run 1 later.h5 "${small[@]}" "${judge[@]}"
 judged later.h5 $context 0
 check same plain.h5 later.h5
 runs later.h5 1
-"$SPECREJ" export later.h5 --pick best | grep -q '"judge_reward":[0-9-]' || fail "the judge's rewards are not exported"
+grep -q '"judge_reward":[0-9-]' <<<"$("$SPECREJ" export later.h5 --pick best)" || fail "the judge's rewards are not exported"
 if has_mpi; then
     cp plain.h5 ranks.h5
     run 2 ranks.h5 "${small[@]}" "${judge[@]}"

@@ -59,7 +59,7 @@ grep -q "prompt [0-5] ok: logits of [0-9]* of $n candidates not finite; candidat
     fail "inspect names no prompt that is ok"
 "$SPECREJ" report mlp.h5 >log 2>&1 || fail "report"
 said=$("$COMPARE_RESULTS" numerics sound.h5 mlp.h5 $token)
-tr -s ' \n' ' ' <log | grep -q "the logits of ${said%% *} candidates, which ended there" || fail "report does not count them"
+grep -q "the logits of ${said%% *} candidates, which ended there" <<<"$(tr -s ' \n' ' ' <log)" || fail "report does not count them"
 
 # ---- what decides who lives has no say in it ----
 run 1 memory.h5 "${few[@]}" "${memory[@]}"

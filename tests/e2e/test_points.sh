@@ -37,6 +37,6 @@ sed -i 's,^n: 0.5,n: 8,' b.yaml
 "$SPECREJ" run a.yaml b.yaml >log 2>&1 || fail "status $? of two job files"
 grep -q "the models of the point before" log || fail "models are not kept between job files"
 [ "$("$SPECREJ" status --done a.yaml b.yaml)" = 6 ] || fail "status --done: $("$SPECREJ" status --done a.yaml b.yaml)"
-"$SPECREJ" status b.yaml | grep -q "complete *3/3" || fail "$("$SPECREJ" status b.yaml)"
+grep -q "complete *3/3" <<<"$("$SPECREJ" status b.yaml)" || fail "$("$SPECREJ" status b.yaml)"
 [ "$("$SPECREJ" status --done job.yaml --point "${ids[0]}" --point "${ids[1]}")" = 6 ] || fail "status --point"
 [ "$("$SPECREJ" status job.yaml --point "${ids[2]}" | grep -c complete)" = 2 ] || fail "status shows other points"

@@ -139,11 +139,11 @@ PYTHON
 "$SPECREJ" report some/*.h5 --json >some/report.json 2>log || fail "report --json"
 method="speculative_rejection" rounds="rounds at 32, 64, 128, 256"
 for point in "N 16, alpha 0.7, $rounds, seed 0" "N 16, alpha 0.7, $rounds, seed 1" "N 64, alpha 0.3, $rounds, seed 1"; do
-    tr -s '\n ' ' ' <out | grep -qF "$method, $point" || fail "the table does not list: $point"
+    grep -qF "$method, $point" <<<"$(tr -s '\n ' ' ' <out)" || fail "the table does not list: $point"
     grep -qF "$method, $point" some/report.html || fail "the page does not list: $point"
     grep -qF "$method, $point" some/report.json || fail "--json does not list: $point"
     grep -qF "% missing: $method, $point" some/report.tex || fail "the LaTeX rows do not list: $point"
-    tr -d '\\' <some/report.md | grep -qF -- "- $method, $point" || fail "the Markdown does not list: $point"
+    grep -qF -- "- $method, $point" <<<"$(tr -d '\\' <some/report.md)" || fail "the Markdown does not list: $point"
 done
 python3 - <<'PYTHON' || fail "the CSV does not list what is missing"
 import csv
@@ -163,7 +163,7 @@ grep -q "reference  *Best-of-16: files 1-2" out || fail "the table has another r
 point="speculative_rejection:64,alpha=0.5" name="Speculative Rejection, N 64, alpha 0.5, $rounds"
 "$SPECREJ" report files/*.h5 --reference "$point" -o other >out 2>log || fail "--reference $point: $(cat log)"
 for form in out other/report.{md,tex,html}; do
-    tr -s '\n ' ' ' <"$form" | grep -qF "$name" || fail "$form does not say which reference"
+    grep -qF "$name" <<<"$(tr -s '\n ' ' ' <"$form")" || fail "$form does not say which reference"
 done
 grep -qF "reference: Speculative Rejection, N 64, alpha 0.5'" other/improvement.gp || fail "improvement.gp has another reference"
 grep -qF "reference: Speculative Rejection, alpha 0.5'" other/speedup.gp || fail "speedup.gp has another reference"
