@@ -1,8 +1,8 @@
 /* Weights: packed by oneDNN where that is used and keeps a row's bits (onednn.h), else in panels of
  * 16 rows, [K][16] each, so that a tile reads its weights as one stream.
  *
- * Panels of several weights lie one after the other in a slab, so that all of them is on huge pages:
- * the end of a piece of memory of its own is on small ones. */
+ * Panels of several weights lie one after the other in a slab, so that all of them is on huge
+ * pages: the end of a piece of memory of its own is on small ones. */
 #include "backend/cpu/onednn.h"
 
 #include "base/mem.h"
