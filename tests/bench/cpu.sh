@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Benchmarks on this machine's processor, each number beside its floor:
-#   bash tests/bench/cpu.sh [PART...]      parts: ceilings decode score growth jobs memory peers peer_rounds summary (default: all)
+#   bash tests/bench/cpu.sh [PART...]      (all) ceilings decode score growth jobs memory peers peer_rounds summary plot
 # One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
 #   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
-#   PEERS="llama-110m:256:128:1,16,64,256 llama-1b:128:32:32" (shape:prompt:new:B,...)  OUT=DIR  BUILD=DIR  QUICK=1: to try the script itself in a minute or two
+#   PEERS="llama-110m:256:128:1,16,64,256 llama-1b:128:32:32" (shape:prompt:new:B,...)  OUT=DIR  BUILD=DIR
+#   QUICK=1: to try the script itself in a minute or two
 # The peers are programs that somebody else installed; without them their lines say `skipped`:
 #   PEERS_PYTHON=python3 of an environment with torch, transformers and gguf (pip install torch transformers gguf)
 #   LLAMA_BATCHED_BENCH=llama-batched-bench of llama.cpp (cmake -DGGML_NATIVE=ON --target llama-batched-bench); several: a
@@ -252,11 +253,48 @@ summary() {
         }' "$out/peers.csv" | tee "$out/summary.csv"
 }
 
-[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers peer_rounds summary
+# draw NAME: NAME.svg by the gnuplot script on standard input.
+draw() {
+    command -v gnuplot >/dev/null || { echo "skipped: $1.svg: no gnuplot here"; return; }
+    { echo "set terminal svg size 900,420 background '#ffffff'; set logscale xy; set grid; set key left top"; cat; } |
+        gnuplot >"$out/$1.svg"
+}
+
+# Points `B P step_ms floor_ms` of growth.csv where column $1 has the value $2.
+growth_points() { awk -F, -v at="$1" -v value="$2" '$1 ~ /^[0-9]+$/ && $at == value { print $1, $2, $6, $8 }' "$out/growth.csv"; }
+
+# shellcheck disable=SC2016 # $batch and its like are gnuplot's
+plot() {
+    local program programs
+    {
+        printf '$batch << END\n%s\nEND\n$prompt << END\n%s\nEND\n' "$(growth_points 2 256)" "$(growth_points 1 64)"
+        cat <<'GNUPLOT'
+set multiplot layout 1,2; set ylabel "step in ms"
+set xlabel "candidates, prompt of 256 tokens"
+plot $batch using 1:3 with linespoints pointtype 7 title "110M, step", "" using 1:4 with lines dashtype 2 title "floor"
+set xlabel "prompt tokens, 64 candidates"
+plot $prompt using 2:3 with linespoints pointtype 7 title "110M, step", "" using 2:4 with lines dashtype 2 title "floor"
+GNUPLOT
+    } | draw growth
+    mapfile -t programs < <(awk -F, '$2 == "llama-110m" && !($1 in seen) { seen[$1] = 1; print $1 }' "$out/summary.csv")
+    {
+        for program in "${programs[@]}"; do
+            printf '$d%s << END\n%s\nEND\n' "${program//[^a-z0-9]/_}" "$(awk -F, -v program="$program" -v dtype="${dtypes%% *}" \
+                '$1 == program && $2 == "llama-110m" && $3 == dtype { print $4, $5 }' "$out/summary.csv")"
+        done
+        echo "set xlabel 'candidates, prompt of 256 tokens, 110M, ${dtypes%% *}'; set ylabel 'tokens/s'; plot \\"
+        for program in "${programs[@]}"; do
+            printf '$d%s using 1:2 with linespoints pointtype 7 title "%s", \\\n' "${program//[^a-z0-9]/_}" "$program"
+        done
+        echo
+    } | draw peers
+}
+
+[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers peer_rounds summary plot
 for part in "$@"; do
     case "$part" in
-    ceilings | decode | score | growth | jobs | memory | peers | peer_rounds | summary) "$part" ;;
-    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers peer_rounds summary" >&2 && exit 2 ;;
+    ceilings | decode | score | growth | jobs | memory | peers | peer_rounds | summary | plot) "$part" ;;
+    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers peer_rounds summary plot" >&2 && exit 2 ;;
     esac
 done
 echo "written: $out"
