@@ -20,9 +20,10 @@ cd "$work"
 "$SPECREJ" run same.yaml -q --set output=FILE.h5 2>log || { cat log && exit 1; }
 
 example() { sed -n '/^```python$/,/^```$/p' "$1" | grep -v '^```'; }
-mkdir demo && cp FILE.h5 demo/point.h5
 example "$here/../../README.md" >first.py
-grep -q demo/point.h5 first.py
+point=$(grep -o 'demo/[0-9a-f]*\.h5' first.py)
+grep -q "$point" <<<"$("$SPECREJ" sweep "$here/../../jobs/demo/demo.yaml")" || { echo "FAIL: README.md names $point" && exit 1; }
+mkdir demo && cp FILE.h5 "$point"
 "$python" first.py >printed
 grep -q "^prompt_index" printed
 example "$readme" >example.py
