@@ -27,7 +27,7 @@ save() {
     local file="$out/$1.csv"
     shift
     echo "# $*" >>"$file"
-    "$@" 2>&1 | tee -a "$file"
+    "$@" 2>&1 | sed "s|$PWD/||g" | tee -a "$file"
 }
 
 # begin PART: an empty file with what must be known to believe it.
