@@ -19,24 +19,24 @@ set grid linetype 1 linecolor rgb "#e4e4e4"
 set border linecolor rgb "#555555"
 set key below left Left reverse samplen 2 height 0.5
 $measured << END
-2.34704 2.31338 2.38068 1
-2.62039 2.58572 2.65481 2
-2.91827 2.69424 3.0829 3
-3.45688 2.92095 3.87025 4
-4.07779 3.96349 4.16691 5
-4.75051 4.61151 4.87078 6
-4.56898 3.78936 5.15249 7
-1.92914 1.74702 2.46127 8
+2.51452 2.4399 2.59215 1
+2.8184 2.74396 2.90107 2
+2.97742 2.70742 3.19284 3
+3.02763 2.43255 3.48668 4
+3.89783 3.78591 4.02163 5
+4.44532 4.29893 4.6008 6
+4.22356 3.58023 4.68967 7
+1.88251 1.64431 2.35704 8
 END
 $bounds << END
 END
 $open_ends << END
-1.74702 -1 8
+1.64431 -1 8
 END
 set ytics ('Rejection, N 60, alpha 0.3' 1, 'Rejection, N 60, alpha 0.5' 2, 'Rejection, N 60, alpha 0.7' 3, 'Rejection, N 60, alpha 0.9' 4, 'Rejection, N 120, alpha 0.3' 5, 'Rejection, N 120, alpha 0.5' 6, 'Rejection, N 120, alpha 0.7' 7, 'Rejection, N 120, alpha 0.9' 8) scale 0
 set yrange [8.6:0.4]
 set lmargin 24
-set xrange [0.666667:7.72874]
+set xrange [0.666667:7.0345]
 set logscale x 2
 set xlabel "speedup at equal reward (Best-of-N = 1)"
 set arrow 1 from 1, graph 0 to 1, graph 1 nohead linecolor rgb "#555555" dashtype 2
