@@ -261,7 +261,7 @@ draw() {
 }
 
 # Points `B P step_ms floor_ms` of growth.csv where column $1 has the value $2.
-growth_points() { awk -F, -v at="$1" -v value="$2" '$1 ~ /^[0-9]+$/ && $at == value { print $1, $2, $6, $8 }' "$out/growth.csv"; }
+growth_points() { awk -F, -v at="$1" -v value="$2" '$1 ~ /^[0-9]+$/ && $at == value { print $1, $2, $6, $8 }' "$out/growth.csv" | sort -n -k1,1 -k2,2; }
 
 # shellcheck disable=SC2016 # $batch and its like are gnuplot's
 plot() {
