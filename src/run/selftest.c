@@ -120,7 +120,7 @@ static int head_trial(struct trial *t, const char *name, struct hash *fingerprin
     int64_t rows = t->n_others < HEAD_ROWS - 1 ? t->n_others + 1 : HEAD_ROWS;
     size_t row_bytes = (size_t)m->shard.V_local * sizeof(float);
     float *logits = b->ops->alloc(b, (size_t)rows * row_bytes);
-    if (!logits) return err_set(e, "no memory for %lld rows of logits to test", (long long)rows);
+    if (!logits) quit("out of memory: %lld rows of logits", (long long)rows); /* on all ranks */
     float *host = mem_calloc(2, row_bytes), *together = host, *alone = host + m->shard.V_local;
     float logprob[2];
     int32_t token[2];
