@@ -9,19 +9,14 @@
  * acknowledged prompt unchanged, and be continued without orphan rows.
  * A write that fails, each in turn, must leave no row in /prompts that any reader takes for one. */
 #include "base/log.h"
-#include "e2e/trace_synthetic.h"
 #include "trace/store.h"
+#include "trace_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { PAGE = 4096, PROMPTS_BEFORE = 3, PROMPTS = 7 };
 
@@ -161,16 +156,6 @@ static void commit_some(struct trace *t, int64_t from, int64_t to)
         run.end_unix_s = (double)i;
         if (trace_update_run(t, &run, &e) < 0) fail_msg("%s", e.text);
     }
-}
-
-static struct trace *open_trace(const char *path)
-{
-    struct err e = {0};
-    struct trace_meta meta = synthetic_meta();
-    struct run_row run = synthetic_run();
-    struct trace *t = trace_open(path, &meta, &run, false, &e);
-    if (!t) fail_msg("%s", e.text);
-    return t;
 }
 
 /* A first session leaves a file; all writes of a second one are recorded. */

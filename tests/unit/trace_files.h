@@ -2,15 +2,10 @@
 #pragma once
 
 #include "base/log.h"
-#include "e2e/trace_synthetic.h"
+#include "trace_open.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
@@ -37,24 +32,6 @@ static inline int teardown(void **state)
     assert_int_equal(rmdir(f->folder), 0);
     free(f);
     return 0;
-}
-
-static inline struct trace *open_trace(const char *path)
-{
-    struct err e = {0};
-    struct trace_meta meta = synthetic_meta();
-    struct run_row run = synthetic_run();
-    struct trace *t = trace_open(path, &meta, &run, false, &e);
-    if (!t) fail_msg("%s", e.text);
-    return t;
-}
-
-static inline struct trace_reader *open_reader(const char *path)
-{
-    struct err e = {0};
-    struct trace_reader *r = trace_reader_open(path, &e);
-    if (!r) fail_msg("%s", e.text);
-    return r;
 }
 
 static inline void commit(struct trace *t, int64_t index, enum prompt_status status)
