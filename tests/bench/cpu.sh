@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks on this machine's processor, each number beside its floor:
-#   bash tests/bench/cpu.sh [PART...]      (all) ceilings decode score growth jobs memory peers peer_rounds summary plot
+#   bash tests/bench/cpu.sh [PART...]      (all) ceilings decode score growth jobs memory peers peer_jobs summary plot
 # One CSV per part in results/cpu/, headed by commit, processor and command.  Needs the release build.  Settings:
 #   THREADS=N  DTYPES="bf16 f32" (default: bf16 only where the processor multiplies it)  RUNS=5 (interleaved, of peers)
 #   PEERS="llama-110m:256:128:1,16,64,256 llama-1b:128:32:32" (shape:prompt:new:B,...)  OUT=DIR  BUILD=DIR
@@ -124,7 +124,7 @@ YAML
 }
 
 # Whole jobs: Best-of-N against Speculative Rejection on this engine.  The paper's way of the same rounds is the
-# part `peer_rounds`.
+# part `peer_jobs`.
 jobs() {
     local method
     begin jobs
@@ -186,16 +186,29 @@ peer_llama() {
         awk -F'|' '$2 ~ /^ *[0-9]+ *$/ { gsub(/ /, ""); printf "%d,%.2f,%.2f\n", $4, $9, $7 }'
 }
 
-# The paper's round on transformers: KV anew, all texts through the reward model.
-peer_rounds() {
-    local dtype
-    begin peer_rounds
-    have_python || { echo "skipped: PEERS_PYTHON ($python) has no torch, transformers and gguf" | tee -a "$out/peer_rounds.csv"; return; }
-    for dtype in $dtypes; do
-        # shellcheck disable=SC2046
-        save peer_rounds env -u GOMP_SPINCOUNT "$python" tests/bench/peer_transformers.py round "$shapes/llama-110m" --device cpu --dtype "$dtype" \
-            --threads "$threads" --prompt "$(quick 256 16)" --new "$(quick 128 4)" --repeat "$runs" $(quick "16 64" 2)
+# The first prompt of the part `jobs` the paper's way on transformers: the same rounds of as many candidates and tokens, KV
+# anew and all texts through the reward model at each.
+peer_jobs() {
+    local method rounds
+    begin peer_jobs
+    have_python || { echo "skipped: PEERS_PYTHON ($python) has no torch, transformers and gguf" | tee -a "$out/peer_jobs.csv"; return; }
+    for method in best_of_n speculative_rejection; do
+        [ -e "$work/$method.h5" ] || { echo "cpu.sh: peer_jobs: no $work/$method.h5: run the part jobs first" >&2; exit 1; }
+        read -r -a rounds <<<"$("$build/specrej" inspect "$work/$method.h5" --prompt 0 --json | job_rounds)"
+        save peer_jobs alone "$python" tests/bench/peer_transformers.py job "$shapes/llama-110m" --device cpu --dtype "${dtypes%% *}" \
+            --threads "$threads" --prompt 256 --repeat "${JOB_RUNS:-1}" --warm 0 "${rounds[@]:1}"
+        echo "# specrej, $method: ${rounds[0]} s" | tee -a "$out/peer_jobs.csv"
     done
+}
+
+# SECONDS B:S..., of a prompt as inspect tells it.
+job_rounds() {
+    python3 -c '
+import json, sys
+p = json.load(sys.stdin)
+most = max(c["n_tokens"] for c in p["candidates"])
+rounds = [(r["ranked"], min(r["step"], most)) for r in p["rounds"]] or [(p["n"], most)] # Best-of-N: scored at its end
+print(round(p["wall_s"], 2), *map("%d:%d".__mod__, rounds))'
 }
 
 # every_peer SHAPE DTYPE P NEW RUN B...: all programs in turn.
@@ -290,11 +303,11 @@ GNUPLOT
     } | draw peers
 }
 
-[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers peer_rounds summary plot
+[ $# -gt 0 ] || set -- ceilings decode score growth jobs memory peers peer_jobs summary plot
 for part in "$@"; do
     case "$part" in
-    ceilings | decode | score | growth | jobs | memory | peers | peer_rounds | summary | plot) "$part" ;;
-    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers peer_rounds summary plot" >&2 && exit 2 ;;
+    ceilings | decode | score | growth | jobs | memory | peers | peer_jobs | summary | plot) "$part" ;;
+    *) echo "cpu.sh: no part '$part'; parts: ceilings decode score growth jobs memory peers peer_jobs summary plot" >&2 && exit 2 ;;
     esac
 done
 echo "written: $out"
