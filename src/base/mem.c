@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_PAGE  ((size_t)2 << 20)
+#define CACHE_LINE ((size_t)64)
 
 _Noreturn void mem_exhausted(const char *what)
 {
@@ -54,12 +55,18 @@ char *mem_vprintf(const char *fmt, va_list ap)
     return s;
 }
 
+/* Bytes in whole cache lines, one at least; 0: more than there can be. */
+static size_t whole_lines(size_t bytes)
+{
+    size_t lines = bytes / CACHE_LINE + (bytes % CACHE_LINE != 0);
+    return (lines ? lines : 1) * CACHE_LINE;
+}
+
 void *mem_try_untouched(size_t bytes)
 {
-    size_t size = (bytes + 63) / 64 * 64, huge = size / HUGE_PAGE * HUGE_PAGE;
-    if (size < bytes) return NULL;
+    size_t size = whole_lines(bytes), huge = size / HUGE_PAGE * HUGE_PAGE;
     void *p;
-    if (posix_memalign(&p, huge ? HUGE_PAGE : 64, size ? size : 64) != 0) return NULL;
+    if (size == 0 || posix_memalign(&p, huge ? HUGE_PAGE : CACHE_LINE, size) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
     if (huge) madvise(p, huge, MADV_HUGEPAGE); /* a wish: where there are none, small ones do */
 #endif
@@ -69,6 +76,6 @@ void *mem_try_untouched(size_t bytes)
 void *mem_try_aligned(size_t bytes)
 {
     void *p = mem_try_untouched(bytes);
-    if (p) memset(p, 0, bytes ? (bytes + 63) / 64 * 64 : 64);
+    if (p) memset(p, 0, whole_lines(bytes));
     return p;
 }

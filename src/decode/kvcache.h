@@ -18,7 +18,7 @@ struct kvcache *kvcache_create(struct model *m, int64_t n_pages);
 struct kvcache *kvcache_share(struct kvcache *k);
 void kvcache_destroy(struct kvcache *k); /* accepts NULL */
 
-/* Pages to start with for the next prompt: at most the pool. */
+/* Pages that its user counts against from here on: at most the pool. */
 void kvcache_set_budget(struct kvcache *k, int64_t budget_pages);
 int64_t kvcache_budget(const struct kvcache *k);
 int64_t kvcache_used(const struct kvcache *k); /* pages in use */

@@ -27,7 +27,9 @@ int reward_head_gate(const struct arch *a, const struct head_weights *h, const f
 
 /* The reward of a sequence whose last token's hidden state is hidden [D]; NaN where it is not
  * finite: an overflow is no reward, and as +inf it would be the best.  gate [n_objectives]:
- * HEAD_GATED only. score, eurus  linear . hidden + bias two layers    dense2 . relu(dense1 hidden +
- * bias1) + bias2 gated         sum over i of gate_i (objectives(hidden) transform)_i */
+ * HEAD_GATED only.
+ * - score, eurus: linear . hidden + bias
+ * - two layers: dense2 . relu(dense1 hidden + bias1) + bias2
+ * - gated: sum over i of gate_i (objectives(hidden) transform)_i */
 float reward_head_apply(const struct arch *a, const struct head_weights *h, const float *hidden,
                         const float *gate);

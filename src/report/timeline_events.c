@@ -27,7 +27,7 @@ struct builder {
 
 /* More than any run has: what a damaged file says is cut to it, so that sums have room. */
 #define MOST_S    1e9
-#define MOST_NS   ((int64_t)1000000000 * 1000000000)
+#define MOST_NS   ((int64_t)(MOST_S * 1e9))
 #define MOST_RANK (1 << 24)
 
 static int64_t within(int64_t v, int64_t most)

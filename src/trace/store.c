@@ -250,7 +250,7 @@ int store_append(struct store *s, int dataset, const void *rows, int64_t n, stru
     return 0;
 }
 
-/* The same, -1 with errno when it cannot be told. */
+/* store_room; -1 with errno where it cannot be told. */
 static int64_t find_room(const struct store *s, int dataset)
 {
     struct stat st;

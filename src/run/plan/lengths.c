@@ -15,7 +15,7 @@ static void start(struct lengths *l, int64_t max_new)
     l->survive[0] = 1;
 }
 
-/* chance[t], or the same chance everywhere, to end at token t + 1. */
+/* The same chance to end at every token. */
 static void fill_geometric(struct lengths *l, double chance)
 {
     for (int64_t t = 1; t < l->max_new; t++) l->survive[t] = l->survive[t - 1] * (1 - chance);
