@@ -1,6 +1,7 @@
 #include "run/options.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,11 +11,48 @@ struct option_spec {
     const char *name, *short_name;
     const char *verbs; /* that take it; "": all */
     enum kind kind;
-    void *flag;        /* bool * */
-    const char **text; /* TEXT, LIST */
-    int *n;            /* LIST */
-    long long *number;
+    size_t at, n_at; /* in struct options: the value; of a LIST the texts and how many */
 };
+
+#define AT(field)        offsetof(struct options, field), 0
+#define LIST_AT(list, n) offsetof(struct options, list), offsetof(struct options, n)
+
+static const struct option_spec specs[] = {
+    {"--set", "", "run sweep status plan replay", LIST, LIST_AT(set, n_set)},
+    {"--point", "", "run sweep status plan", LIST, LIST_AT(points, n_points)},
+    {"--output", "-o", "sweep status report replay export timeline", TEXT, AT(output)},
+    {"--format", "", "export", TEXT, AT(format)},
+    {"--pick", "", "export", TEXT, AT(pick)},
+    {"--prompt", "", "inspect timeline", NUMBER, AT(prompt)},
+    {"--reference", "", "report replay", TEXT, AT(reference)},
+    {"--nearest", "", "replay", FLAG, AT(nearest)},
+    {"--subsets", "", "replay", NUMBER, AT(subsets)},
+    {"--run", "", "sweep", FLAG, AT(run)},
+    {"--submit", "", "sweep", FLAG, AT(submit)},
+    {"--dry-run", "", "sweep", FLAG, AT(dry_run)},
+    {"--max-running", "", "sweep", NUMBER, AT(max_running)},
+    {"--points-per-task", "", "sweep", NUMBER, AT(points_per_task)},
+    {"--done", "", "status", FLAG, AT(done)},
+    {"--allow-mixed", "", "run sweep", FLAG, AT(allow_mixed)},
+    {"--quiet", "-q", "", FLAG, AT(quiet)},
+    {"--json", "", "status plan inspect report replay", FLAG, AT(json)},
+    {"--decode", "", "tokenize", FLAG, AT(decode)},
+    {"--raw", "", "tokenize", FLAG, AT(raw)},
+    {"--template", "", "inspect score", TEXT, AT(chat_template)},
+    {"--dtype", "", "score", TEXT, AT(dtype)},
+    {"--backend", "", "score", TEXT, AT(backend)},
+    {"--device", "", "plan", TEXT, AT(device)},
+    {"--like", "", "plan", TEXT, AT(like)},
+    {"--mean-tokens", "", "plan", TEXT, AT(mean_tokens)},
+    {"--memory", "", "plan", TEXT, AT(memory)},
+    {"--hardware", "", "plan", LIST, LIST_AT(hardware, n_hardware)},
+    {"--ranks", "", "plan", NUMBER, AT(ranks)},
+    {"--help", "-h", "", FLAG, AT(help)},
+    {"--version", "", "", FLAG, AT(version)},
+};
+
+#define N_SPECS (sizeof specs / sizeof *specs)
+_Static_assert(N_SPECS <= MAX_OPTIONS, "each may be given");
 
 static int add(const char **list, int *n, const char *name, const char *value, struct err *e)
 {
@@ -24,22 +62,24 @@ static int add(const char **list, int *n, const char *name, const char *value, s
     return 0;
 }
 
-static int take(const struct option_spec *s, const char *value, struct err *e)
+static int take(struct options *o, const struct option_spec *s, const char *value, struct err *e)
 {
+    void *field = (char *)o + s->at;
+    long long *number = field;
     char *end;
     switch (s->kind) {
     case FLAG:
-        *(bool *)s->flag = true;
+        *(bool *)field = true;
         return 0;
     case TEXT:
-        *s->text = value;
+        *(const char **)field = value;
         return 0;
     case LIST:
-        return add(s->text, s->n, s->name, value, e);
+        return add(field, (int *)((char *)o + s->n_at), s->name, value, e);
     case NUMBER:
         errno = 0;
-        *s->number = strtoll(value, &end, 10);
-        if (errno || *end || end == value || *s->number < 0)
+        *number = strtoll(value, &end, 10);
+        if (errno || *end || end == value || *number < 0)
             return err_set(e, "%s needs a number, not '%s'", s->name, value);
         return 0;
     }
@@ -55,76 +95,52 @@ static bool is_option(const struct option_spec *s, const char *word, const char 
     return *value || strcmp(word, s->name) == 0 || strcmp(word, s->short_name) == 0;
 }
 
+static const struct option_spec *find_option(const char *word, const char **value)
+{
+    for (size_t i = 0; i < N_SPECS; i++)
+        if (is_option(&specs[i], word, value)) return &specs[i];
+    return NULL;
+}
+
 static void note_given(struct options *o, const struct option_spec *s)
 {
     if (!s->verbs[0]) return;
     for (int i = 0; i < o->n_given; i++)
         if (strcmp(o->given[i].name, s->name) == 0) return;
-    ENSURE(o->n_given < MAX_OPTIONS);
     o->given[o->n_given].name = s->name;
     o->given[o->n_given++].verbs = s->verbs;
+}
+
+/* argv[at], an option; returns how many words it is, -1 with *e. */
+static int take_option(struct options *o, char **argv, int at, struct err *e)
+{
+    const char *value = NULL;
+    const struct option_spec *s = find_option(argv[at], &value);
+    if (!s) return err_set(e, "unknown option '%s'; specrej --help lists them", argv[at]);
+    if (s->kind == FLAG && value) return err_set(e, "%s takes no value", s->name);
+    bool is_apart = s->kind != FLAG && !value;
+    if (is_apart && !(value = argv[at + 1])) return err_set(e, "%s needs a value", s->name);
+    note_given(o, s);
+    TRY(take(o, s, value, e));
+    return is_apart ? 2 : 1;
 }
 
 int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
     *o = (struct options){.prompt = -1, .ranks = -1};
-    const struct option_spec specs[] = {
-        {"--set", "", "run sweep status plan replay", LIST, NULL, o->set, &o->n_set, NULL},
-        {"--point", "", "run sweep status plan", LIST, NULL, o->points, &o->n_points, NULL},
-        {"--output", "-o", "sweep status report replay export timeline", TEXT, NULL, &o->output,
-         NULL, NULL},
-        {"--format", "", "export", TEXT, NULL, &o->format, NULL, NULL},
-        {"--pick", "", "export", TEXT, NULL, &o->pick, NULL, NULL},
-        {"--prompt", "", "inspect timeline", NUMBER, NULL, NULL, NULL, &o->prompt},
-        {"--reference", "", "report replay", TEXT, NULL, &o->reference, NULL, NULL},
-        {"--nearest", "", "replay", FLAG, &o->nearest, NULL, NULL, NULL},
-        {"--subsets", "", "replay", NUMBER, NULL, NULL, NULL, &o->subsets},
-        {"--run", "", "sweep", FLAG, &o->run, NULL, NULL, NULL},
-        {"--submit", "", "sweep", FLAG, &o->submit, NULL, NULL, NULL},
-        {"--dry-run", "", "sweep", FLAG, &o->dry_run, NULL, NULL, NULL},
-        {"--max-running", "", "sweep", NUMBER, NULL, NULL, NULL, &o->max_running},
-        {"--points-per-task", "", "sweep", NUMBER, NULL, NULL, NULL, &o->points_per_task},
-        {"--done", "", "status", FLAG, &o->done, NULL, NULL, NULL},
-        {"--allow-mixed", "", "run sweep", FLAG, &o->allow_mixed, NULL, NULL, NULL},
-        {"--quiet", "-q", "", FLAG, &o->quiet, NULL, NULL, NULL},
-        {"--json", "", "status plan inspect report replay", FLAG, &o->json, NULL, NULL, NULL},
-        {"--decode", "", "tokenize", FLAG, &o->decode, NULL, NULL, NULL},
-        {"--raw", "", "tokenize", FLAG, &o->raw, NULL, NULL, NULL},
-        {"--template", "", "inspect score", TEXT, NULL, &o->chat_template, NULL, NULL},
-        {"--dtype", "", "score", TEXT, NULL, &o->dtype, NULL, NULL},
-        {"--backend", "", "score", TEXT, NULL, &o->backend, NULL, NULL},
-        {"--device", "", "plan", TEXT, NULL, &o->device, NULL, NULL},
-        {"--like", "", "plan", TEXT, NULL, &o->like, NULL, NULL},
-        {"--mean-tokens", "", "plan", TEXT, NULL, &o->mean_tokens, NULL, NULL},
-        {"--memory", "", "plan", TEXT, NULL, &o->memory, NULL, NULL},
-        {"--hardware", "", "plan", LIST, NULL, o->hardware, &o->n_hardware, NULL},
-        {"--ranks", "", "plan", NUMBER, NULL, NULL, NULL, &o->ranks},
-        {"--help", "-h", "", FLAG, &o->help, NULL, NULL, NULL},
-        {"--version", "", "", FLAG, &o->version, NULL, NULL, NULL},
-    };
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1, words = 1; i < argc; i += words) {
+        words = 1;
         if (strcmp(argv[i], "--") == 0) {
             o->rest = (const char *const *)argv + i + 1;
             o->n_rest = argc - i - 1;
             return 0;
         }
-        if (argv[i][0] != '-' || argv[i][1] == 0) {
-            if (!o->verb)
-                o->verb = argv[i];
-            else
-                TRY(add(o->files, &o->n_files, "files", argv[i], e));
-            continue;
-        }
-        const struct option_spec *s = NULL;
-        const char *value = NULL;
-        for (size_t k = 0; k < sizeof specs / sizeof *specs && !s; k++)
-            if (is_option(&specs[k], argv[i], &value)) s = &specs[k];
-        if (!s) return err_set(e, "unknown option '%s'; specrej --help lists them", argv[i]);
-        if (s->kind == FLAG && value) return err_set(e, "%s takes no value", s->name);
-        if (s->kind != FLAG && !value && !(value = argv[++i]))
-            return err_set(e, "%s needs a value", s->name);
-        note_given(o, s);
-        TRY(take(s, value, e));
+        if (argv[i][0] == '-' && argv[i][1] != 0)
+            TRY(words = take_option(o, argv, i, e));
+        else if (!o->verb)
+            o->verb = argv[i];
+        else
+            TRY(add(o->files, &o->n_files, "files", argv[i], e));
     }
     return 0;
 }
