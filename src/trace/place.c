@@ -1,13 +1,11 @@
 #include "trace/place.h"
 
 #include "base/mem.h"
-#include "trace/writer.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 int place_make_folders(const char *path, struct err *e)
@@ -39,24 +37,4 @@ const char *place_network_name(const char *path)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (((unsigned long)fs.f_type & 0xFFFFFFFFul) == known[i].magic) return known[i].name;
     return NULL;
-}
-
-int64_t trace_free_bytes(const char *path)
-{
-    /* The nearest folder that exists. */
-    char *p = mem_strdup(path);
-    struct statvfs v;
-    int rc = statvfs(p, &v);
-    while (rc < 0 && errno == ENOENT) {
-        char *slash = strrchr(p, '/');
-        if (!slash) {
-            rc = statvfs(".", &v);
-            break;
-        }
-        slash[slash == p] = 0;
-        rc = statvfs(p, &v);
-        if (slash == p) break;
-    }
-    free(p);
-    return rc == 0 ? (int64_t)v.f_bavail * (int64_t)v.f_frsize : -1;
 }

@@ -1,4 +1,4 @@
-/* Where a result file lies: its folders, its volume, its kind of file system. */
+/* Where a result file lies: its folders, its kind of file system. */
 #pragma once
 
 #include "base/err.h"

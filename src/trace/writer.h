@@ -86,7 +86,3 @@ int trace_update_run(struct trace *t, const struct run_row *run, struct err *e);
 
 /* Close and unlock; accepts NULL.  What was committed does not depend on it. */
 void trace_close(struct trace *t);
-
-/* How many bytes the volume of a file (which may not exist yet) has free for this user; -1 when
- * unknown. */
-int64_t trace_free_bytes(const char *path);

@@ -374,17 +374,6 @@ static void read_while_written(void **state)
     print_message("%d opens, %d of them in between\n", (int)n_opens, (int)n_between);
 }
 
-static void free_space(void **state)
-{
-    const struct fixture *f = *state;
-    char path[160];
-    snprintf(path, sizeof path, "%s/not/yet/there.h5", f->folder);
-    assert_true(trace_free_bytes(f->path) > 0);
-    assert_true(trace_free_bytes(path) > 0);
-    assert_true(trace_free_bytes("relative.h5") > 0);
-    assert_true(trace_free_bytes("/not/there.h5") > 0);
-}
-
 /* /candidates as programs wrote it that knew no FINISH_NUMERICS. */
 static void make_older(const char *path)
 {
@@ -463,7 +452,6 @@ int main(void)
         TEST(disk_full),
         TEST(disk_full_from_the_start),
         TEST(read_while_written),
-        TEST(free_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
