@@ -123,6 +123,7 @@ struct backend {
     char device[128], isa[64], versions[256]; /* for the record */
     char choice[640];    /* backend: auto: which was taken and why; else empty */
     int ranks_on_device; /* that share its memory */
+    int ranks_on_host;
     struct {
         double gemm_flops;
         int64_t gemm_rows, gemm_rows_padded; /* rows asked for, rows computed beyond them */
@@ -143,8 +144,9 @@ struct backend_ops {
     void *(*host_alloc)(struct backend *b, size_t bytes);
     void (*host_free)(struct backend *b, void *p); /* accepts NULL */
     /* Bytes that may still be taken on this device by this rank (free memory, cgroup and Slurm
-     * limits, divided by the ranks that share it). */
+     * limits, divided by the ranks that share it); the same of the host. */
     size_t (*free_bytes)(struct backend *b);
+    size_t (*host_free_bytes)(struct backend *b);
     /* What `reserve` takes for n workloads that take turns; nothing where ops need no device memory
      * of their own. */
     size_t (*workspace_bytes)(const struct workload *w, int n);
@@ -300,6 +302,10 @@ struct backend *backend_open(const struct backend_config *c, struct comm *world,
 struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int threads,
                                    struct err *e);
 void backend_destroy(struct backend *b); /* accepts NULL */
+
+/* What one of so many ranks on this host may still take of its memory; a backend's op for it. */
+size_t host_free_bytes(int ranks_on_host);
+size_t backend_host_free_bytes(struct backend *b);
 
 /* Pages that n tokens take. */
 static inline int64_t pages_of(int64_t n_tokens)

@@ -91,6 +91,7 @@ struct backend *backend_open(const struct backend_config *c, struct comm *world,
     struct comm *host = comm_split_node(world);
     struct backend *b = c->device == DEVICE_CPU ? open_cpu(c, host, tensor, shard, e)
                                                 : open_auto(c, world, host, tensor, shard, e);
+    if (b) b->ranks_on_host = comm_size(host);
     comm_destroy(host);
     return b;
 }

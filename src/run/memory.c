@@ -5,8 +5,6 @@
 #include "run/model_setup.h"
 #include "run/selftest.h"
 
-#include <string.h>
-
 #define BRIDGE_GROWTH                                                                              \
     4 /* a reward model's tokenizer may need this many tokens for one of the generator's */
 
@@ -134,15 +132,15 @@ static void share_rest(const struct worker *w, const struct worker_needs *needs,
 
 /* What a candidate is beside its KV pages: state and room for its tokens, in plain memory.  A
  * system that overcommits grants any number of them and kills the job when they are written, so an
- * n that cannot be held is refused here.  Where the device has memory of its own, that says nothing
- * of the host's. */
-static int check_candidates(const struct worker *w, double free_bytes, struct err *e)
+ * n that cannot be held is refused here. */
+static int check_candidates(const struct worker *w, struct err *e)
 {
     const struct job *j = w->job;
+    double free_bytes = MEMORY_SHARE * (double)w->backend->ops->host_free_bytes(w->backend);
     double each = (double)(sizeof(struct sequence) + sizeof(struct policy_candidate)) +
                   (double)j->sampling.max_new_tokens * sizeof(int32_t);
     double all = each * (double)j->n * (double)j->overlap;
-    if (strcmp(w->backend->ops->name, "cpu") != 0 || all <= free_bytes) return 0;
+    if (all <= free_bytes) return 0;
     return err_set(e,
                    "n %lld: the candidates' states and tokens take up to %.1f GiB on each rank, "
                    "beside their KV, but %.1f GiB are free; lower n to %lld, "
@@ -176,7 +174,7 @@ int memory_plan(const struct worker *w, const struct worker_needs *needs, struct
                        "no memory for KV pages: after weights, %.1f GiB are free for each rank, of "
                        "which %.1f GiB are workspace; use fewer ranks per node or more memory",
                        (free_bytes + (double)workspace) / 0x1p30, (double)workspace / 0x1p30);
-    if (generates) TRY(check_candidates(w, free_bytes, e));
+    if (generates) TRY(check_candidates(w, e));
     if (asked && memory_pool_pages(w, needs, asked) > fits)
         return err_set(
             e,

@@ -156,6 +156,9 @@ if has_mpi; then # Best-of-N in groups: each has its share of the budget
     [ "$("$COMPARE_RESULTS" verify shared.h5)" = 1 ] || fail "budget_tokens 80 does not do"
 fi
 
+start 1 bad.h5 n=100000000
+refused "n 100000000: the candidates' states.*lower n to" env SLURM_MEM_PER_NODE=4000 "${command[@]}"
+
 # ---- output ----
 start 1 /proc/bad.h5 "${small[@]}"
 refused "/proc/bad.h5" "${command[@]}"
@@ -166,8 +169,10 @@ echo "not a result file" >other.h5
 start 1 other.h5 "${small[@]}"
 refused "other.h5" "${command[@]}"
 [ "$(cat other.h5)" = "not a result file" ] || fail "other.h5 was changed"
+[ ! -e other.h5.status.json ] && [ ! -e folder.h5.status.json ] || fail "a notice beside a file that is not ours"
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" seed=8
 refused "good.h5 belongs to another job: seed is 7 there, 8 here" "${command[@]}"
+grep -q '"state":"complete"' good.h5.status.json || fail "the notice of good.h5's job was replaced"
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" "generator.path=$golden/smollm2"
 refused "good.h5 belongs to another job: the files of its models" "${command[@]}"
 awk 'NR != 2 || sub(/\[/, "[9, ")' prompts.jsonl >edited.jsonl

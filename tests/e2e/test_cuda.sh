@@ -28,6 +28,10 @@ if [[ $SPECREJ_CUDA_BACKEND == *emulated* ]]; then
         fail "no word of what fp8 needs"
 fi
 
+start 1 many.h5 n=100000000
+if SLURM_MEM_PER_NODE=4000 "${command[@]}" >log 2>&1; then fail "candidates that the host cannot hold"; fi
+grep -q "error: n 100000000: the candidates' states.*lower n to" log || fail "no word of the host's memory"
+
 # Rank 1 has no memory to park KV in: where one rank has none, none parks.
 cat >less_on_rank_1 <<'SH'
 #!/bin/bash

@@ -46,6 +46,7 @@ static const struct backend_ops cpu_ops = {
     .host_alloc = cpu_alloc,
     .host_free = cpu_free,
     .free_bytes = cpu_free_bytes,
+    .host_free_bytes = cpu_free_bytes,
     .weight_create = cpu_weight_create,
     .weight_fill = cpu_weight_fill,
     .weight_finish = cpu_weight_finish,

@@ -62,6 +62,7 @@ static const struct backend_ops cuda_ops = {
     .host_alloc = cuda_host_alloc,
     .host_free = cuda_host_free,
     .free_bytes = cuda_free_bytes,
+    .host_free_bytes = backend_host_free_bytes,
     .weight_create = cuda_weight_create,
     .weight_fill = cuda_weight_fill,
     .weight_finish = cuda_weight_finish,

@@ -1,7 +1,6 @@
 #include "run/plan/point.h"
 
 #include "base/mem.h"
-#include "policy/of_job.h"
 #include "run/plan/files.h"
 #include "run/prompt.h"
 
@@ -22,11 +21,19 @@ static size_t free_bytes(struct backend *b)
     return d->free_bytes;
 }
 
+/* Of the hosts of other machines' GPUs nothing is known. */
+static size_t any_bytes(struct backend *b)
+{
+    (void)b;
+    return SIZE_MAX;
+}
+
 static void planned_device_init(struct planned_device *d, struct backend_ops *ops,
                                 const struct hardware *h)
 {
     *ops = (struct backend_ops){.name = h->is_cuda ? "cuda" : "cpu",
                                 .free_bytes = free_bytes,
+                                .host_free_bytes = h->is_cuda ? any_bytes : free_bytes,
                                 .workspace_bytes = h->workspace_bytes,
                                 .kv_page_bytes = h->kv_page_bytes};
     d->backend = (struct backend){.ops = ops,
@@ -125,8 +132,7 @@ static void set_up(const struct counting *c, const struct plan_prompt *prompt, i
     const struct job *j = c->w->job;
     const struct plan_inputs *in = c->s->inputs;
     *s = (struct work_setup){.policy = policy_of_job(j),
-                             .max_new = j->sampling.max_new_tokens,
-                             .waves = j->batching == BATCHING_STATIC,
+                             .job = j,
                              .reward_is_self = c->w->reward_is_self,
                              .keeps_kv =
                                  j->reward.cache == CACHE_DEVICE || j->reward.cache == CACHE_HOST,
