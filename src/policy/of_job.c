@@ -25,6 +25,15 @@ struct policy policy_of_job(const struct job *j)
     return policy_create(kind, &c);
 }
 
+const char *policy_rejects_nobody(const struct job *j, const char **why)
+{
+    bool by_memory = j->rounds.kind == SCHEDULE_MEMORY;
+    *why = by_memory ? "within budget_tokens" : "before a round cut them";
+    if (j->method != METHOD_SPECULATIVE_REJECTION || j->alpha <= 0 || j->n == 1) return NULL;
+    return by_memory ? "lower budget_tokens, raise n, or set rounds: every K"
+                     : "set earlier rounds";
+}
+
 /* Every share must hold one candidate. */
 static int check_budget(const struct job *j, int64_t budget_pages, int64_t n_shares,
                         int64_t prompt_tokens, struct err *e)

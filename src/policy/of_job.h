@@ -8,6 +8,11 @@
 /* The policy that a job asks for.  Borrows the job's schedules. */
 struct policy policy_of_job(const struct job *j);
 
+/* Speculative Rejection whose candidates all come to their end is Best-of-N, at Best-of-N's cost.
+ * For who sees that it was or will be so: what has to change in the job, in words, and *why they
+ * could all go on; NULL for a job that asks for no rejection. */
+const char *policy_rejects_nobody(const struct job *j, const char **why);
+
 /* Candidates of a prompt under job.n (auto or a number) within a logical budget that
  * n_shares groups divide among themselves (1: they decide together), or 0 with *e when it cannot
  * hold them. */

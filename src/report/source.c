@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "job/schedule.h"
+#include "policy/of_job.h"
 #include "report/result.h"
 #include "trace/names.h"
 
@@ -129,6 +130,7 @@ int source_set_job(struct source *s, const struct job *j, const char *yaml, stru
     s->alpha = j->method == METHOD_SPECULATIVE_REJECTION ? j->alpha : 0;
     s->rounds = schedule_to_text(&j->rounds);
     s->seed = j->seed;
+    s->idle_cure = policy_rejects_nobody(j, &s->idle_why);
     return entries_read(&s->keys, yaml, strlen(yaml), s->path, e);
 }
 

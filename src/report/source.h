@@ -43,7 +43,8 @@ struct source {
     struct subset_values subsets;  /* of a replayed point of fewer candidates than were recorded */
     struct source_prompt *prompts; /* owned [n_prompts], by prompt_index */
     int64_t n_prompts;
-    int64_t n_broken, n_unrewarded; /* of all its prompts */
+    int64_t n_broken, n_unrewarded;   /* of all its prompts */
+    const char *idle_why, *idle_cure; /* static: policy_rejects_nobody() of its job */
     bool cuts_short; /* some candidate did not come to its end; or nobody knows (only_answers) */
 };
 

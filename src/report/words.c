@@ -179,18 +179,14 @@ static void note_repetition(const struct comparison *c, int file, const struct s
          file);
 }
 
-/* Speculative Rejection that never had to reject: what a budget left to `auto` makes of a small
- * model. */
 static void note_nobody_rejected(const struct comparison *c, int file, const struct speaker *to)
 {
     const struct source *s = &c->files[file];
-    if (!source_rejects(s) || s->alpha <= 0 || s->n == 1 || s->cuts_short || s->is_replayed) return;
-    bool by_memory = strcmp(s->rounds, "memory") == 0;
+    if (!s->idle_cure || s->cuts_short || s->is_replayed) return;
     note(to, file,
          "rejected nobody: on every prompt all candidates came to their end %s, so it is Best-of-N "
          "at Best-of-N's cost; %s",
-         by_memory ? "within budget_tokens" : "before a round cut them",
-         by_memory ? "lower budget_tokens, raise n, or set rounds: every K" : "set earlier rounds");
+         s->idle_why, s->idle_cure);
 }
 
 static void note_file(const struct comparison *c, int file, const struct speaker *to)

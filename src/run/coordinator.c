@@ -2,13 +2,14 @@
 #include "run/coordinator_state.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "run/identity.h"
-#include "run/judge.h"
 #include "run/prompt.h"
 #include "trace/names.h"
 #include "trace/place.h"
+#include "trace/reader.h"
 #include "version.h"
 
 #include <math.h>
@@ -26,11 +27,6 @@ static void on_signal(int s)
     coordinator_signal = s;
 }
 
-static int last_signal(void)
-{
-    return coordinator_signal;
-}
-
 static void watch_signals(void)
 {
     struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -42,7 +38,7 @@ static void watch_signals(void)
 
 /* ---- rank 0: the file ---- */
 
-static void write_status(const struct coordinator *c, enum run_state state, const char *message)
+void coordinator_status(const struct coordinator *c, enum run_state state, const char *message)
 {
     struct status_file s = {.state = state,
                             .prompts = c->inputs.n,
@@ -53,6 +49,24 @@ static void write_status(const struct coordinator *c, enum run_state state, cons
     status_file_write(c->path, &s);
 }
 
+/* Whether what stands at the output is this point's, or nothing: beside another job's file is that
+ * job's notice, and beside any other file there shall be none.  A file of ours that is damaged has
+ * a notice already. */
+static bool is_own_place(const struct coordinator *c)
+{
+    struct err e;
+    struct status_file notice;
+    char point[HASH_HEX];
+    bool exists;
+    if (file_exists(c->path, &exists, &e) < 0 || !exists) return true;
+    struct trace_reader *file = trace_reader_open(c->path, &e);
+    if (!file) return status_file_read(c->path, &notice, &e) > 0;
+    job_point_id(c->asked, point);
+    bool is_own = strcmp(trace_reader_attr(file, "point_id"), point) == 0;
+    trace_reader_close(file);
+    return is_own;
+}
+
 /* What `specrej status` will say of this start.  A file that another start is writing keeps its
  * own. */
 static void leave_status(const struct coordinator *c, int status, const struct err *e)
@@ -60,11 +74,11 @@ static void leave_status(const struct coordinator *c, int status, const struct e
     char holder[512];
     if (lock_is_held(c->path, c->options->slurm_ended, holder, sizeof holder)) return;
     if (status == EXIT_DONE)
-        write_status(c, STATE_COMPLETE, "");
+        coordinator_status(c, STATE_COMPLETE, "");
     else if (status == EXIT_CONTINUE)
-        write_status(c, c->stop_signal == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
-    else if (place_make_folders(c->path, &(struct err){0}) == 0)
-        write_status(c, STATE_FAILED, c->failure.text[0] ? c->failure.text : e->text);
+        coordinator_status(c, c->stop_signal == SIGUSR1 ? STATE_CONTINUE : STATE_STOPPED, "");
+    else if (is_own_place(c) && place_make_folders(c->path, &(struct err){0}) == 0)
+        coordinator_status(c, STATE_FAILED, c->failure.text[0] ? c->failure.text : e->text);
 }
 
 void coordinator_commit(struct coordinator *c, struct trace_record *r)
@@ -73,7 +87,7 @@ void coordinator_commit(struct coordinator *c, struct trace_record *r)
     if (trace_commit(c->trace, r, &e) < 0) {
         /* What was committed is safe; this file may not be touched any more.  End as if killed. */
         log0(LOG_ERROR, "%s; committed prompts are safe, run the same command to continue", e.text);
-        write_status(c, STATE_FAILED, e.text);
+        coordinator_status(c, STATE_FAILED, e.text);
         comm_abort(EXIT_FAILED);
     }
     const struct prompt_row *p = &r->prompt;
@@ -235,16 +249,13 @@ static int finish_run(struct coordinator *c)
     return c->stop_signal ? EXIT_CONTINUE : failed ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* A budget that holds every candidate to its end makes Best-of-N of Speculative Rejection. */
+/* By the rounds of this start. */
 static void warn_nobody_rejected(const struct coordinator *c)
 {
-    if (c->job.method != METHOD_SPECULATIVE_REJECTION || c->job.alpha <= 0) return;
-    if (c->rewards == 0 || c->ranked_out > 0 || c->job.n == 1) return;
-    bool by_memory = c->job.rounds.kind == SCHEDULE_MEMORY;
-    log0(
-        LOG_WARN, "no candidate was rejected on any of %lld prompts: %s; %s", (long long)c->rewards,
-        by_memory ? "all fit into budget_tokens to their end" : "they ended before the first round",
-        by_memory ? "lower budget_tokens, raise n, or set rounds: every K" : "set earlier rounds");
+    const char *why, *cure = policy_rejects_nobody(&c->job, &why);
+    if (!cure || c->rewards == 0 || c->ranked_out > 0) return;
+    log0(LOG_WARN, "no candidate was rejected on any of %lld prompts: all came to their end %s; %s",
+         (long long)c->rewards, why, cure);
 }
 
 static int close_file(struct coordinator *c, struct err *e)
@@ -325,49 +336,6 @@ static int start_file(struct coordinator *c, struct err *e)
     return comm_agree(world, comm_rank(world) == 0 ? open_file(c, e) : 0, e);
 }
 
-static int judge_failed(const struct err *e)
-{
-    log0(LOG_ERROR, "judge: %s (the job's own results are complete; run it again to judge)",
-         e->text);
-    return EXIT_FAILED;
-}
-
-/* The judge scores what it did not see yet, alone on the ranks: the job's models are gone.  Rank 0
- * holds the file's lock. */
-static int judge_locked(struct coordinator *c, const struct lock *lock, struct comm *world,
-                        struct err *e)
-{
-    struct judge_turn turn = {.job = &c->job,
-                              .path = c->path,
-                              .identity = c->judge_identity,
-                              .lock = lock,
-                              .signal_seen = last_signal};
-    if (c->path) write_status(c, STATE_JUDGING, "");
-    if (!c->options->quiet)
-        log0(LOG_INFO, "judge: %s scores the complete candidates", c->job.judge.path);
-    int rc = judge_run(&turn, world, e);
-    if (rc < 0) return judge_failed(e);
-    c->stop_signal = rc;
-    if (rc > 0) log0(LOG_INFO, "judge: stopped; the same command judges again");
-    return rc > 0 ? EXIT_CONTINUE : EXIT_DONE;
-}
-
-/* The judge's turn, when it has one. */
-static int judge(struct coordinator *c, struct comm *world, struct err *e)
-{
-    bool first = comm_rank(world) == 0, due = false;
-    int rc = first ? judge_is_due(&c->job, c->path, c->judge_identity, &due, e) : 0;
-    if (comm_agree(world, rc, e) < 0) return judge_failed(e);
-    comm_bcast(world, &due, sizeof due, 0);
-    if (!due) return EXIT_DONE;
-    worker_close(&c->worker);
-    struct lock *lock = first ? lock_take(c->path, c->options->slurm_ended, e) : NULL;
-    if (comm_agree(world, first && !lock ? -1 : 0, e) < 0) return judge_failed(e);
-    int status = judge_locked(c, lock, world, e);
-    lock_release(lock);
-    return status;
-}
-
 static void coordinator_free(struct coordinator *c)
 {
     trace_close(c->trace);
@@ -408,7 +376,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
     if (prepare(&c, world, &complete, e) < 0) goto done;
     if (complete) {
         if (!o->quiet) log0(LOG_INFO, "%s is complete: nothing to do", c.path);
-        status = judge(&c, world, e);
+        status = coordinator_judge(&c, world, e);
         goto done;
     }
     if (start_file(&c, e) < 0) goto done;
@@ -419,7 +387,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
     coordinator_work(&c);
     if (first) status = close_file(&c, e);
     comm_bcast(world, &status, sizeof status, 0);
-    if (status == EXIT_DONE) status = judge(&c, world, e);
+    if (status == EXIT_DONE) status = coordinator_judge(&c, world, e);
 done:
     if (first) leave_status(&c, status, e);
     coordinator_free(&c);

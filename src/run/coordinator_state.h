@@ -1,5 +1,5 @@
 /* What the files of the coordinator share: coordinator.c (beginning, file, end), coordinator_work.c
- * (prompts to the groups, results back). */
+ * (prompts to the groups, results back), coordinator_judge.c (the judge's turn). */
 #pragma once
 
 #include "run/coordinator.h"
@@ -50,6 +50,13 @@ static inline struct comm *world_of(const struct coordinator *c)
 extern volatile sig_atomic_t coordinator_signal;
 /* Rank 0: into the file.  A file that cannot be written ends the program. */
 void coordinator_commit(struct coordinator *c, struct trace_record *r);
+
+/* Rank 0: what `specrej status` says of it. */
+void coordinator_status(const struct coordinator *c, enum run_state state, const char *message);
+
+/* coordinator_judge.c: the judge's turn, when it has one, alone on the ranks.  What the shell hears
+ * of it.  Collective over the world. */
+int coordinator_judge(struct coordinator *c, struct comm *world, struct err *e);
 
 /* coordinator_work.c: all prompts that the file lacks.  Collective over the world. */
 void coordinator_work(struct coordinator *c);

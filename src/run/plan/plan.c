@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "policy/of_job.h"
 #include "run/exit_status.h"
 #include "run/plan/like.h"
 
@@ -24,13 +25,6 @@ static int read_number(const char *option, const char *text, double *out, struct
     *out = strtod(text, &end);
     if (end != text && !*end && isfinite(*out) && *out > 0) return 0;
     return err_set(e, "%s needs a number above 0, not '%s'", option, text);
-}
-
-static bool is_chosen(const struct options *o, const char *id)
-{
-    for (int i = 0; i < o->n_points; i++)
-        if (strncmp(id, o->points[i], strlen(o->points[i])) == 0) return true;
-    return o->n_points == 0;
 }
 
 /* ---- what points have in common ---- */
@@ -137,12 +131,11 @@ static void check_reward_pool(struct plan *p, const struct plan_point *x)
 static void check_rejects(struct plan *p, const struct plan_point *x)
 {
     const struct job *j = x->job;
-    if (j->method != METHOD_SPECULATIVE_REJECTION || j->alpha <= 0) return;
-    if (j->n == 0 || x->mean_work.complete < j->n) return;
+    const char *why, *cure = policy_rejects_nobody(j, &why);
+    if (!cure || j->n == 0 || x->mean_work.complete < j->n) return;
     notes_add(&p->notes, NOTE_WARNING,
-              "%s: nothing is rejected, %lld candidates come to their end within %lld KV tokens; "
-              "lower budget_tokens, raise n, or set rounds: every K",
-              x->id, (long long)j->n, (long long)x->memory.budget_tokens);
+              "%s: nothing is rejected, all %lld candidates come to their end %s; %s", x->id,
+              (long long)j->n, why, cure);
 }
 
 static void plan_point(struct plan *p, const struct options *o, const struct job *j)
@@ -282,7 +275,7 @@ static void make(struct plan *p, const struct options *o)
         char id[HASH_HEX];
         const struct job *j = &p->sweep.points[i];
         job_point_id(j, id);
-        if (!is_chosen(o, id)) continue;
+        if (!options_has_point(o, id)) continue;
         if (chosen++ == 0) {
             p->ranks = o->ranks > 0 ? o->ranks : j->parallel.tensor;
             output_look(&p->output, j, &p->notes);
