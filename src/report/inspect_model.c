@@ -277,7 +277,7 @@ int inspect_model(const char *folder, const struct inspect_options *o, FILE *out
         print_text_side(&p, out);
         print_splits(&p, out);
     }
-    if (p.chat) chat_destroy(p.chat);
-    if (p.tokenizer) tokenizer_destroy(p.tokenizer);
+    chat_destroy(p.chat);
+    tokenizer_destroy(p.tokenizer);
     return rc;
 }

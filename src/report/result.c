@@ -42,7 +42,7 @@ int result_open(struct result *r, const char *path, struct err *e)
 void result_close(struct result *r)
 {
     if (r->job.name) job_free(&r->job);
-    if (r->tokenizer) tokenizer_destroy(r->tokenizer);
+    tokenizer_destroy(r->tokenizer);
     dataset_free(&r->dataset);
     trace_reader_close(r->file);
     free(r->dataset_row);

@@ -232,8 +232,8 @@ int score_stream(const char *folder, const struct score_options *o, struct comm 
     scorer_destroy(s.scorer);
     kvcache_destroy(s.pages);
     model_close(&s.model);
-    if (s.chat) chat_destroy(s.chat);
-    if (s.tokenizer) tokenizer_destroy(s.tokenizer);
+    chat_destroy(s.chat);
+    tokenizer_destroy(s.tokenizer);
     backend_destroy(s.backend);
     score_input_free(&s.input);
     return rc;

@@ -12,10 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct backend *choose_backend(const struct worker *w, int threads, struct err *e)
+struct backend_config worker_backend_config(const struct job *j, int threads)
 {
-    const struct job *j = w->job;
-    const struct grid *grid = &w->grid;
     static const enum dtype dtype[] = {[DTYPE_AUTO] = DTYPE_NONE,
                                        [DTYPE_F32] = DTYPE_ID_F32,
                                        [DTYPE_BF16] = DTYPE_ID_BF16,
@@ -23,10 +21,17 @@ static struct backend *choose_backend(const struct worker *w, int threads, struc
                                        [DTYPE_FP8] = DTYPE_ID_FP8};
     static const enum device_choice device[] = {
         [BACKEND_AUTO] = DEVICE_AUTO, [BACKEND_CPU] = DEVICE_CPU, [BACKEND_CUDA] = DEVICE_CUDA};
-    struct backend_config c = {.device = device[j->backend],
-                               .dtype = dtype[j->dtype],
-                               .threads = threads,
-                               .reproducible = j->reproducible};
+    return (struct backend_config){.device = device[j->backend],
+                                   .dtype = dtype[j->dtype],
+                                   .threads = threads,
+                                   .reproducible = j->reproducible};
+}
+
+static struct backend *choose_backend(const struct worker *w, int threads, struct err *e)
+{
+    const struct job *j = w->job;
+    const struct grid *grid = &w->grid;
+    struct backend_config c = worker_backend_config(j, threads);
     bool moves = w->role == WORKER_JOB && j->parallel.split == SPLIT_CANDIDATES &&
                  grid->n_groups > 1; /* prompt_move.c */
     return backend_open(&c, grid->world, grid->group, moves ? grid->shard : NULL, e);
@@ -244,6 +249,15 @@ int worker_load(struct worker *w, const struct worker_needs *needs, struct err *
     return 0;
 }
 
+void worker_close_texts(struct worker *w)
+{
+    bridge_destroy(w->bridge);
+    tokenizer_destroy(w->tokenizer);
+    tokenizer_destroy(w->reward_tokenizer);
+    chat_destroy(w->chat);
+    chat_destroy(w->reward_chat);
+}
+
 void worker_release(struct worker *w)
 {
     engine_destroy(w->engine);
@@ -252,11 +266,7 @@ void worker_release(struct worker *w)
     kvcache_destroy(w->reward_pages);
     model_release(&w->generator);
     model_release(&w->reward);
-    if (w->bridge) bridge_destroy(w->bridge);
-    if (w->tokenizer) tokenizer_destroy(w->tokenizer);
-    if (w->reward_tokenizer) tokenizer_destroy(w->reward_tokenizer);
-    if (w->chat) chat_destroy(w->chat);
-    if (w->reward_chat) chat_destroy(w->reward_chat);
+    worker_close_texts(w);
     struct worker rest = {.job = w->job,
                           .role = w->role,
                           .grid = w->grid,

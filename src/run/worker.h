@@ -104,10 +104,12 @@ void worker_close(struct worker *w);
 /* The parts of worker_open that need neither ranks nor a device, one by one: for `plan`, which
  * wants to hear of every problem.  The models' archs (and for the reward's text the generator's)
  * are there. */
+struct backend_config worker_backend_config(const struct job *j, int threads);
 int worker_check_generator(const struct worker *w, struct err *e);
 int worker_check_reward(const struct worker *w, struct err *e);
 int worker_open_generator_text(struct worker *w, struct err *e);
 int worker_open_reward_text(struct worker *w, struct err *e);
+void worker_close_texts(struct worker *w); /* tokenizers, templates and bridge */
 
 /* Prompt ids and reward prefix of one conversation. */
 struct prompt_input {

@@ -65,11 +65,15 @@ static void lengths_with_rejected(void **state)
 
 /* ---- work ---- */
 
+static struct job continuous, waves;
+
 static struct work_setup setup(enum policy_kind kind, int64_t n, int64_t pages)
 {
     struct policy_config c = {.n = n, .alpha = 0.5};
+    continuous.sampling.max_new_tokens = waves.sampling.max_new_tokens = 64;
+    waves.batching = BATCHING_STATIC;
     return (struct work_setup){.policy = policy_create(kind, &c),
-                               .max_new = 64,
+                               .job = &continuous,
                                .own_pages = pages,
                                .keeps_kv = true,
                                .keeps_prefix = true,
@@ -173,7 +177,7 @@ static void best_of_n(void **state)
     (void)state;
     struct work_setup s = setup(POLICY_BEST_OF_N, 4, 8);
     struct work w;
-    s.waves = true;
+    s.job = &waves;
     simulate(&w, &s, 64);
     assert_int_equal(w.tokens, 4 * 64);
     assert_int_equal(w.evictions, 0);
@@ -183,7 +187,7 @@ static void best_of_n(void **state)
     assert_int_equal(w.scores.items[0].rows, 4 * 66);
     work_free(&w);
 
-    s.waves = false;
+    s.job = &continuous;
     simulate(&w, &s, 64);
     assert_int_equal(w.tokens, 4 * 64);
     assert_int_equal(w.evictions, 2);

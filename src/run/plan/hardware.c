@@ -1,6 +1,7 @@
 #include "run/plan/hardware.h"
 
 #include "run/plan/measure.h"
+#include "run/worker.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -74,15 +75,6 @@ static const struct sheet *find_sheet(const char *name)
     return NULL;
 }
 
-static enum dtype dtype_of_job(const struct job *j, enum dtype automatic)
-{
-    static const enum dtype all[] = {[DTYPE_F32] = DTYPE_ID_F32,
-                                     [DTYPE_BF16] = DTYPE_ID_BF16,
-                                     [DTYPE_F16] = DTYPE_ID_F16,
-                                     [DTYPE_FP8] = DTYPE_ID_FP8};
-    return j->dtype == DTYPE_AUTO ? automatic : all[j->dtype];
-}
-
 /* As backend/cuda lays them out: no padding. */
 static size_t plain_page_bytes(const struct backend *b, struct kv_shape s)
 {
@@ -95,9 +87,10 @@ static int from_sheet(struct hardware *h, const struct job *j, const struct shee
                        [DTYPE_ID_BF16] = s->half_tflops,
                        [DTYPE_ID_F16] = s->half_tflops,
                        [DTYPE_ID_FP8] = s->fp8_tflops};
+    enum dtype asked = worker_backend_config(j, 0).dtype;
     snprintf(h->name, sizeof h->name, "%s", s->title);
     h->is_cuda = true;
-    h->dtype = dtype_of_job(j, DTYPE_ID_BF16);
+    h->dtype = asked == DTYPE_NONE ? DTYPE_ID_BF16 : asked;
     h->activation = dtype_beside(h->dtype);
     if (tflops[h->dtype] <= 0)
         return err_set(e, "dtype %s is not for the %s; set dtype: bf16", dtype_name(h->dtype),
@@ -161,10 +154,7 @@ static int choose_device(struct hardware *h, const struct job *j, const struct h
         notes_add(notes, NOTE_ASSUMPTION,
                   "device: backend is cuda and no --device was given: %s by its data sheet", name);
     }
-    if (!name || strcmp(name, "this") == 0) {
-        h->dtype = dtype_of_job(j, DTYPE_NONE);
-        return measure_this(h, j, o->ranks, e);
-    }
+    if (!name || strcmp(name, "this") == 0) return measure_this(h, j, o->ranks, e);
     const struct sheet *s = find_sheet(name);
     if (!s) return err_set(e, "--device '%s' is none of a100, h100, h200, b200, this", name);
     if (j->backend == BACKEND_CPU)

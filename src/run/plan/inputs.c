@@ -310,19 +310,10 @@ void plan_inputs_open(struct plan_inputs *in, const struct job *j, struct plan_n
     if (reads_text) read_prompts(in, notes);
 }
 
-static void close_worker(struct worker *w)
-{
-    if (w->bridge) bridge_destroy(w->bridge);
-    if (w->tokenizer) tokenizer_destroy(w->tokenizer);
-    if (w->reward_tokenizer) tokenizer_destroy(w->reward_tokenizer);
-    if (w->chat) chat_destroy(w->chat);
-    if (w->reward_chat) chat_destroy(w->reward_chat);
-}
-
 void plan_inputs_close(struct plan_inputs *in)
 {
-    close_worker(&in->worker);
-    close_worker(&in->judge);
+    worker_close_texts(&in->worker);
+    worker_close_texts(&in->judge);
     free(in->prompts);
     *in = (struct plan_inputs){0};
 }

@@ -1,7 +1,6 @@
 #include "run/plan/like.h"
 
 #include "base/mem.h"
-#include "policy/of_job.h"
 #include "run/plan/price.h"
 #include "trace/reader.h"
 
@@ -50,8 +49,7 @@ static void admitted_steps(struct work *w, const struct like *l, const struct pr
     int64_t *lengths = mem_calloc((size_t)n, sizeof *lengths);
     for (int64_t i = 0; i < n; i++) lengths[c[i].candidate] = c[i].n_tokens;
     struct work_setup s = {.policy = policy_of_job(&l->job),
-                           .max_new = l->job.sampling.max_new_tokens,
-                           .waves = l->job.batching == BATCHING_STATIC,
+                           .job = &l->job,
                            .reward_is_self = true,
                            .own_pages = l->budget_pages - pages_of(p->prompt_tokens),
                            .prompt_tokens = p->prompt_tokens};
@@ -215,7 +213,7 @@ int like_read(const char *path, const struct job *j, struct plan_inputs *in, str
                   "%d ranks)",
                   (long long)l.prompts, path, method_name(l.job.method), l.run->ranks);
     }
-    if (l.seen) job_free(&l.job);
+    job_free(&l.job);
     free(l.ended);
     free(l.seen);
     trace_reader_close(l.file);

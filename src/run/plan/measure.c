@@ -3,6 +3,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "run/worker.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -138,12 +139,7 @@ static void fill(struct hardware *h, struct backend *b, int64_t ranks, double by
 
 int measure_this(struct hardware *h, const struct job *j, int64_t ranks, struct err *e)
 {
-    static const enum device_choice device[] = {
-        [BACKEND_AUTO] = DEVICE_AUTO, [BACKEND_CPU] = DEVICE_CPU, [BACKEND_CUDA] = DEVICE_CUDA};
-    struct backend_config c = {.device = device[j->backend],
-                               .dtype = h->dtype,
-                               .threads = cpus_of_this(),
-                               .reproducible = j->reproducible};
+    struct backend_config c = worker_backend_config(j, cpus_of_this());
     struct comm *world = comm_alone(), *tensor = comm_alone();
     struct backend *b = backend_open(&c, world, tensor, NULL, e);
     double bytes_per_s = 0, flops_per_s = 0;

@@ -1,8 +1,8 @@
 #include "run/plan/work.h"
 
-#include "backend/types.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "decode/sequence.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,17 +22,6 @@ struct sim {
     struct policy_actions actions;
     struct work *w;
 };
-
-static int64_t pages(int64_t tokens)
-{
-    return (tokens + PAGE_TOKENS - 1) / PAGE_TOKENS;
-}
-
-/* KV of the newest token is written by the next step. */
-static int64_t pages_at(int64_t n_tokens)
-{
-    return pages(n_tokens > 0 ? n_tokens - 1 : 0);
-}
 
 static void set_pages(struct sim *m, struct policy_candidate *c, int64_t n)
 {
@@ -61,7 +50,7 @@ static void score(struct sim *m, const int32_t *which, int64_t n)
         struct policy_candidate *c = &m->c[which[i]];
         c->reward = reward_of(which[i]);
         c->reward_tokens = c->n_tokens;
-        bool ended = c->status == POLICY_COMPLETE && c->n_tokens < s->max_new;
+        bool ended = c->status == POLICY_COMPLETE && c->n_tokens < s->job->sampling.max_new_tokens;
         int64_t text = llround((double)(c->n_tokens - ended) * s->text_ratio);
         int64_t kept = m->scored[which[i]], rows = text - kept + s->closing_tokens;
         now.rows += rows;
@@ -96,7 +85,7 @@ static void generate(struct sim *m)
         if (c->n_tokens > 0) {
             step.B++;
             step.own += c->n_tokens;
-            set_pages(m, c, pages(c->n_tokens));
+            set_pages(m, c, pages_of(c->n_tokens));
         }
         c->n_tokens++;
         m->w->tokens++;
@@ -112,17 +101,9 @@ static void generate(struct sim *m)
 
 /* ---- who is in memory: not lockstep (prompt_admit.c) ---- */
 
-static int64_t expected_pages(const struct sim *m, int64_t n_tokens)
+static int64_t expected_pages(const struct sim *m, const struct policy_candidate *c)
 {
-    int64_t max_new = m->s->max_new;
-    int64_t mean = m->mean_complete ? m->mean_complete : (max_new + 1) / 2;
-    int64_t next = n_tokens + PAGE_TOKENS < max_new ? n_tokens + PAGE_TOKENS : max_new;
-    return pages(mean > next ? mean : next);
-}
-
-static int64_t need(const struct policy_candidate *c)
-{
-    return c->n_tokens > 0 && (c->n_tokens - 1) % PAGE_TOKENS == 0;
+    return policy_expected_pages(m->s->job, m->mean_complete, c->n_tokens);
 }
 
 /* The candidate with the fewest tokens waits; its KV is computed again when it comes back. */
@@ -131,7 +112,7 @@ static void evict(struct sim *m)
     for (;;) {
         int64_t sum = 0, victim = 0;
         for (int64_t i = 0; i < m->n_live; i++) {
-            sum += need(&m->c[m->live[i]]);
+            sum += sequence_need(m->c[m->live[i]].n_tokens);
             if (m->c[m->live[i]].n_tokens <= m->c[m->live[victim]].n_tokens) victim = i;
         }
         if (sum <= m->s->own_pages - m->used) return;
@@ -149,31 +130,32 @@ static void evict(struct sim *m)
 static void restore(struct sim *m, struct policy_candidate *c)
 {
     struct work_step again = {c->n_tokens - 1, (c->n_tokens - 1) * c->n_tokens / 2};
-    set_pages(m, c, pages_at(c->n_tokens));
+    set_pages(m, c, pages_of(sequence_kv_tokens(c->n_tokens)));
     if (again.B > 0) ARRAY_PUSH(m->w->steps, again);
 }
 
 static void admit(struct sim *m)
 {
     evict(m);
-    int64_t expected = 0, now = 0, max_pages = pages(m->s->max_new);
+    int64_t expected = 0, now = 0;
     for (int64_t i = 0; i < m->n_live; i++) {
-        now += need(&m->c[m->live[i]]);
-        expected += expected_pages(m, m->c[m->live[i]].n_tokens);
+        now += sequence_need(m->c[m->live[i]].n_tokens);
+        expected += expected_pages(m, &m->c[m->live[i]]);
     }
-    if (m->s->waves && m->n_live > 0) return;
+    bool waves = m->s->job->batching == BATCHING_STATIC;
+    if (waves && m->n_live > 0) return;
     while (m->n_waiting > 0) {
         struct policy_candidate *c = &m->c[m->waiting[m->first_waiting]];
-        int64_t its = m->s->waves ? max_pages : expected_pages(m, c->n_tokens);
+        int64_t its = expected_pages(m, c);
         bool fits = expected + its <= m->s->own_pages &&
-                    now + pages(c->n_tokens + 1) <= m->s->own_pages - m->used;
+                    now + pages_of(c->n_tokens + 1) <= m->s->own_pages - m->used;
         if (m->n_live > 0 && !fits) return;
         m->live[m->n_live++] = m->waiting[m->first_waiting++];
         m->n_waiting--;
         c->status = POLICY_LIVE;
         if (c->n_tokens > 0) restore(m, c);
         expected += its;
-        now += need(c);
+        now += sequence_need(c->n_tokens);
     }
 }
 
@@ -181,16 +163,14 @@ static void admit(struct sim *m)
 
 static struct policy_view view(const struct sim *m, bool scored)
 {
-    bool boundary = m->step > 0 && (m->step - 1) % PAGE_TOKENS == 0;
-    return (struct policy_view){.candidates = m->c,
-                                .n = m->n,
-                                .step = m->step,
-                                .round = m->round,
-                                .n_live = m->n_live,
-                                .n_waiting = m->n_waiting,
-                                .free_pages = m->s->own_pages - m->used,
-                                .need_pages = boundary && m->policy.ops->lockstep ? m->n_live : 0,
-                                .scored = scored};
+    struct policy_view v = {.candidates = m->c,
+                            .n = m->n,
+                            .step = m->step,
+                            .round = m->round,
+                            .free_pages = m->s->own_pages - m->used,
+                            .scored = scored};
+    policy_count(&m->policy, &v);
+    return v;
 }
 
 static void add(struct sim *m, int64_t n)
@@ -213,10 +193,7 @@ static void drop(struct sim *m)
 {
     for (int64_t i = 0; i < m->actions.n_drop; i++) {
         struct policy_candidate *c = &m->c[m->actions.drop[i]];
-        c->rejected_round = (int32_t)m->round;
-        if (c->status == POLICY_COMPLETE && !m->actions.complete_lost) continue;
-        c->status = POLICY_REJECTED;
-        set_pages(m, c, 0);
+        if (policy_drop(c, to_i32(m->round), m->actions.complete_lost)) set_pages(m, c, 0);
     }
     int64_t n = 0;
     for (int64_t i = 0; i < m->n_live; i++)
@@ -246,8 +223,7 @@ static bool is_decision_point(const struct sim *m)
 {
     if (m->step == 0) return true;
     if (m->policy.ops->lockstep)
-        return (m->step - 1) % PAGE_TOKENS == 0 || policy_wants(&m->policy, m->step) ||
-               m->n_live == 0;
+        return m->n_live == 0 || policy_next_point(&m->policy, m->step - 1) == m->step;
     return m->policy.config.schedule.when != WHEN_NEVER || m->step % PAGE_TOKENS == 0 ||
            (m->n_live == 0 && m->n_waiting == 0);
 }

@@ -5,14 +5,13 @@
  * have nothing to do with them. */
 #pragma once
 
-#include "policy/policy.h"
+#include "policy/of_job.h"
 #include "run/plan/lengths.h"
 
 struct work_setup {
-    struct policy policy; /* config.n: candidates of this prompt */
-    int64_t max_new;
-    int64_t own_pages; /* budget without the prompt's, of the candidates that decide together */
-    bool waves;        /* batching: static */
+    struct policy policy;  /* config.n: candidates of this prompt */
+    const struct job *job; /* sampling.max_new_tokens and batching are read */
+    int64_t own_pages;     /* budget without the prompt's, of the candidates that decide together */
     bool reward_is_self;
     bool keeps_kv;     /* reward.cache: device or host */
     bool keeps_prefix; /* not none */
