@@ -90,11 +90,15 @@ struct gathered {
     int64_t n;
 };
 
+static bool is_complete(const struct share_row *row)
+{
+    return row->status == SEQUENCE_FINISHED || row->status == SEQUENCE_TRUNCATED;
+}
+
 static bool wants_candidate(const struct job *j, const struct share_row *row, bool best)
 {
-    bool complete = row->status == SEQUENCE_FINISHED || row->status == SEQUENCE_TRUNCATED;
     return j->record.candidates == RECORD_CANDIDATES_ALL || best ||
-           (j->record.candidates == RECORD_CANDIDATES_COMPLETED && complete);
+           (j->record.candidates == RECORD_CANDIDATES_COMPLETED && is_complete(row));
 }
 
 static struct candidate_row candidate_row(const struct prompt_state *st,
@@ -125,10 +129,9 @@ static struct candidate_row candidate_row(const struct prompt_state *st,
 static void add_text(const struct prompt_state *st, const struct share_row *row,
                      const int32_t *tokens, struct candidate_row *out, struct bytes *pool)
 {
-    bool complete = row->status == SEQUENCE_FINISHED || row->status == SEQUENCE_TRUNCATED;
     enum record_text choice = st->w->job->record.text;
     if (!st->w->tokenizer || choice == RECORD_TEXT_NONE ||
-        (choice == RECORD_TEXT_COMPLETED && !complete))
+        (choice == RECORD_TEXT_COMPLETED && !is_complete(row)))
         return;
     struct bytes raw = {0};
     struct err e;
@@ -285,12 +288,11 @@ static void fill_best(const struct gathered *g, struct prompt_row *p)
 {
     struct policy_candidate *c = mem_calloc((size_t)g->n, sizeof *c);
     for (int64_t i = 0; i < g->n; i++) {
-        int32_t status = g->rows[i].status;
-        bool complete = status == SEQUENCE_FINISHED || status == SEQUENCE_TRUNCATED;
-        c[i] = g->rows[i].state;
-        c[i].status = complete                    ? POLICY_COMPLETE
-                      : status == SEQUENCE_BROKEN ? POLICY_BROKEN
-                                                  : POLICY_REJECTED;
+        const struct share_row *row = &g->rows[i];
+        c[i] = row->state;
+        c[i].status = is_complete(row)                 ? POLICY_COMPLETE
+                      : row->status == SEQUENCE_BROKEN ? POLICY_BROKEN
+                                                       : POLICY_REJECTED;
     }
     p->best_candidate = policy_best(c, g->n);
     p->best_reward = p->best_candidate >= 0 ? c[p->best_candidate].reward : NAN;
