@@ -31,10 +31,7 @@ void status_file_write(const char *path, struct status_file *s)
         "pid", (json_int_t)s->pid, "slurm_job", s->slurm_job, "message", json_text(s->message));
     ENSURE(j);
     char *target = mem_printf("%s.status.json", path), *tmp = mem_printf("%s.tmp", target);
-    if (json_dump_file(j, tmp, JSON_COMPACT) == 0)
-        rename(tmp, target);
-    else
-        unlink(tmp);
+    if (json_dump_file(j, tmp, JSON_COMPACT) != 0 || rename(tmp, target) != 0) unlink(tmp);
     free(tmp);
     free(target);
     json_decref(j);
