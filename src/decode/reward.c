@@ -1,71 +1,11 @@
-#include "decode/reward.h"
+#include "decode/reward_keep.h"
 
 #include "base/mem.h"
-#include "decode/parking.h"
 #include "decode/reward_head.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What is kept of a candidate between calls. */
-struct slot {
-    struct ids ids; /* reward model's tokens whose KV is in the pages, n of them */
-    struct page_list pages;
-    struct {
-        void **items;
-        size_t n, cap;
-    } parked;              /* cache host: their KV, page by page, while pages is empty */
-    int64_t first_changed; /* page that is not parked as the pack leaves it */
-    bool in_pack;          /* rows of it wait in the pack: its pages may not be dropped */
-};
-
-/* Rows gathered for the next forward pass. */
-struct pack {
-    int32_t *token, *position, *rows; /* [max_rows] */
-    struct segment *segments;         /* [max_rows] */
-    int64_t *item;                    /* [max_rows] which item ends at rows[i] */
-    int64_t T, S, R;
-    struct {
-        struct kv_place *items;
-        size_t n, cap;
-    } arriving; /* parked pages that its rows read: they come back while it runs */
-};
-
-/* A prompt, and what is kept of its candidates. */
-struct scorer_prompt {
-    struct scorer_prompt *younger, *older;
-    struct ids prefix, closing;
-    struct page_list prefix_pages; /* empty: computed again when needed */
-    float *prefix_hidden;          /* [D] final norm's output at the prefix's last token */
-    float *gate;                   /* [n_objectives]: HEAD_GATED */
-    struct {
-        struct slot *items;
-        size_t n, cap;
-    } slots; /* by candidate */
-};
-
-struct scorer {
-    struct model *model;
-    struct kvcache *kv;
-    const struct bridge *bridge;
-    enum scorer_cache cache;
-    void *hidden;       /* backend memory [max_rows, D] act */
-    void *hidden_act;   /* the same, host */
-    float *hidden_host; /* the same, host, widened */
-
-    struct ids
-        gate_pattern; /* HEAD_GATED: tokens whose last occurrence in the prefix opens the gate */
-
-    struct scorer_prompt *youngest; /* of those between scorer_begin and scorer_end */
-    struct ids scratch;
-    struct pack pack;
-    struct parking parking; /* cache host */
-    struct {
-        struct kv_place *items;
-        size_t n, cap;
-    } leaving; /* pages to park, of slots that the pack settled */
-};
 
 static void set_ids(struct ids *to, const int32_t *from, int64_t n)
 {
@@ -178,49 +118,6 @@ static void prefix_rows(struct pack *p, int64_t at, int64_t T, int64_t gate_row,
     if (at + T == n) p->rows[p->R++] = to_i32(T - 1);
 }
 
-static void keep_tokens(struct scorer *s, struct slot *slot, int64_t n)
-{
-    page_list_shrink(&slot->pages, s->kv, n);
-    slot->ids.n = (size_t)n;
-}
-
-/* Drop what is kept of a candidate, the first in order; false: nothing that may be dropped. */
-static bool drop_slot(struct scorer *s, struct scorer_prompt *of)
-{
-    for (size_t i = 0; i < of->slots.n; i++) {
-        struct slot *slot = &of->slots.items[i];
-        if (slot->in_pack || slot->pages.n == 0) continue;
-        keep_tokens(s, slot, 0);
-        return true;
-    }
-    return false;
-}
-
-/* The same of another prompt, its prefix last. */
-static bool drop_other(struct scorer *s, struct scorer_prompt *other)
-{
-    if (drop_slot(s, other)) return true;
-    bool had = other->prefix_pages.n > 0;
-    page_list_shrink(&other->prefix_pages, s->kv, 0);
-    return had;
-}
-
-/* Give up something for p that a prompt younger than it holds, the youngest first. */
-static bool drop_of_younger(struct scorer *s, const struct scorer_prompt *p)
-{
-    for (struct scorer_prompt *o = s->youngest; o != p; o = o->older)
-        if (drop_other(s, o)) return true;
-    return false;
-}
-
-/* The same of an older one: only where p cannot be scored without. */
-static bool drop_of_older(struct scorer *s, const struct scorer_prompt *p)
-{
-    for (struct scorer_prompt *o = p->older; o; o = o->older)
-        if (drop_other(s, o)) return true;
-    return false;
-}
-
 /* KV of the prefix, the hidden state of its last token, and the gate. */
 static int compute_prefix(struct scorer *s, struct scorer_prompt *q, struct err *e)
 {
@@ -238,7 +135,7 @@ static int compute_prefix(struct scorer *s, struct scorer_prompt *q, struct err 
                            a->name);
     }
     while (page_list_grow(&q->prefix_pages, s->kv, n) < 0)
-        if (!drop_of_younger(s, q) && !drop_slot(s, q) && !drop_of_older(s, q))
+        if (!keep_drop_younger(s, q) && !keep_drop(s, q) && !keep_drop_older(s, q))
             return err_set(e, "the reward model's %lld prompt tokens do not fit its pool of %lld",
                            (long long)n, (long long)(kvcache_budget(s->kv) * PAGE_TOKENS));
     struct pack *p = &s->pack;
@@ -291,13 +188,6 @@ struct scorer_prompt *scorer_begin(struct scorer *s, const int32_t *prefix, int6
     return NULL;
 }
 
-/* Parked pages beyond the first n are given back. */
-static void unpark(struct scorer *s, struct slot *slot, int64_t n)
-{
-    while ((int64_t)slot->parked.n > n)
-        parking_give(&s->parking, slot->parked.items[--slot->parked.n]);
-}
-
 static void unlink_prompt(struct scorer *s, struct scorer_prompt *p)
 {
     if (p->older) p->older->younger = p->younger;
@@ -310,12 +200,7 @@ static void unlink_prompt(struct scorer *s, struct scorer_prompt *p)
 void scorer_end(struct scorer *s, struct scorer_prompt *p)
 {
     if (!p) return;
-    for (size_t i = 0; i < p->slots.n; i++) {
-        page_list_free(&p->slots.items[i].pages, s->kv);
-        free(p->slots.items[i].ids.items);
-        unpark(s, &p->slots.items[i], 0);
-        free(p->slots.items[i].parked.items);
-    }
+    for (size_t i = 0; i < p->slots.n; i++) keep_free(s, &p->slots.items[i]);
     empty_pack(s);
     page_list_free(&p->prefix_pages, s->kv);
     unlink_prompt(s, p);
@@ -325,49 +210,6 @@ void scorer_end(struct scorer *s, struct scorer_prompt *p)
     free(p->prefix_hidden);
     free(p->gate);
     free(p);
-}
-
-static struct slot *get_slot(struct scorer_prompt *p, int32_t candidate)
-{
-    while ((int64_t)p->slots.n <= candidate) ARRAY_PUSH(p->slots, (struct slot){0});
-    return &p->slots.items[candidate];
-}
-
-void scorer_forget(struct scorer *s, struct scorer_prompt *p, int32_t candidate)
-{
-    if ((int64_t)p->slots.n <= candidate) return;
-    struct slot *slot = &p->slots.items[candidate];
-    keep_tokens(s, slot, 0);
-    unpark(s, slot, 0);
-}
-
-/* The slot's KV leaves for the host and gives its pages back; what came from there unchanged is
- * there still.  What finds no memory is computed again when needed. */
-static void park(struct scorer *s, struct slot *slot)
-{
-    int64_t n = (int64_t)slot->pages.n;
-    while ((int64_t)slot->parked.n < n) {
-        void *page = parking_take(&s->parking);
-        if (!page) break;
-        ARRAY_PUSH(slot->parked, page);
-    }
-    if ((int64_t)slot->parked.n < n) {
-        n = (int64_t)slot->parked.n;
-        slot->ids.n = (size_t)(n * PAGE_TOKENS);
-    }
-    for (int64_t i = slot->first_changed; i < n; i++)
-        ARRAY_PUSH(s->leaving, ((struct kv_place){slot->parked.items[i], slot->pages.items[i]}));
-    unpark(s, slot, n);
-    page_list_shrink(&slot->pages, s->kv, 0);
-}
-
-/* What a slot keeps when its text has been scored. */
-static void settle(struct scorer *s, const struct scorer_prompt *p, struct slot *slot)
-{
-    bool keeps = s->cache == SCORER_CACHE_DEVICE || s->cache == SCORER_CACHE_HOST;
-    slot->in_pack = false;
-    keep_tokens(s, slot, keeps ? (int64_t)(slot->ids.n - p->closing.n) : 0);
-    if (s->cache == SCORER_CACHE_HOST) park(s, slot);
 }
 
 /* Run the pack, turn finished items into rewards, trim what their slots keep. */
@@ -381,7 +223,7 @@ static void flush(struct scorer *s, struct scorer_prompt *q, const struct score_
     for (int64_t i = 0; i < p->R; i++) {
         rewards[p->item[i]] =
             reward_head_apply(a, &s->model->weights.head, s->hidden_host + i * a->D, q->gate);
-        settle(s, q, get_slot(q, items[p->item[i]].candidate));
+        keep_settle(s, q, keep_slot(q, items[p->item[i]].candidate));
     }
     struct backend *b = s->model->backend;
     b->ops->kv_read(b, s->model->kv, s->leaving.items, (int64_t)s->leaving.n);
@@ -401,10 +243,10 @@ static int take_pages(struct scorer *s, struct scorer_prompt *p, struct slot *sl
                       const struct score_item *items, float *rewards, struct err *e)
 {
     while (page_list_grow(&slot->pages, s->kv, n) < 0) {
-        if (drop_of_younger(s, p) || drop_slot(s, p)) continue;
+        if (keep_drop_younger(s, p) || keep_drop(s, p)) continue;
         if (s->pack.T > 0)
             flush(s, p, items, rewards);
-        else if (!drop_of_older(s, p))
+        else if (!keep_drop_older(s, p))
             return err_pool(s, n, e);
     }
     return 0;
@@ -447,15 +289,6 @@ int scorer_check(struct scorer *s, const struct scorer_prompt *p, const struct s
     return prefix + pages_of(n) > kvcache_budget(s->kv) ? err_pool(s, n, e) : 0;
 }
 
-/* The KV of the slot's first n tokens comes back with the pack. */
-static void fetch_parked(struct scorer *s, struct slot *slot, int64_t n)
-{
-    slot->first_changed = n / PAGE_TOKENS;
-    for (size_t i = 0; i < (size_t)pages_of(n); i++)
-        ARRAY_PUSH(s->pack.arriving,
-                   ((struct kv_place){slot->parked.items[i], slot->pages.items[i]}));
-}
-
 /* Put the rows that item i needs into packs. */
 static int score_one(struct scorer *s, struct scorer_prompt *q, const struct score_item *items,
                      int64_t i, float *rewards, struct err *e)
@@ -468,13 +301,13 @@ static int score_one(struct scorer *s, struct scorer_prompt *q, const struct sco
             reward_head_apply(&s->model->arch, &s->model->weights.head, q->prefix_hidden, q->gate);
         return 0;
     }
-    struct slot *slot = get_slot(q, items[i].candidate);
+    struct slot *slot = keep_slot(q, items[i].candidate);
     int64_t kept = common_prefix(&slot->ids, &s->scratch);
     if (kept == n) kept = n - 1; /* the last row's hidden state is needed */
-    keep_tokens(s, slot, kept);
+    keep_first(s, slot, kept);
     slot->in_pack = true;
     TRY(take_pages(s, q, slot, n, items, rewards, e));
-    if (s->cache == SCORER_CACHE_HOST) fetch_parked(s, slot, kept);
+    if (s->cache == SCORER_CACHE_HOST) keep_fetch(s, slot, kept);
     set_ids(&slot->ids, s->scratch.items, n);
     struct segment segment = {
         .prefix_pages = q->prefix_pages.items, .prefix_len = base, .own_pages = slot->pages.items};
@@ -495,7 +328,7 @@ int scorer_score(struct scorer *s, struct scorer_prompt *p, const struct score_i
     if (n == 0) return 0;
     if (p->prefix_pages.n == 0) TRY(compute_prefix(s, p, e));
     /* Slots are made first: growing the array later would move them under the pack. */
-    for (int64_t i = 0; i < n; i++) get_slot(p, items[i].candidate);
+    for (int64_t i = 0; i < n; i++) keep_slot(p, items[i].candidate);
     int rc = 0;
     for (int64_t i = 0; i < n && rc == 0; i++) rc = score_one(s, p, items, i, rewards, e);
     if (rc == 0)
