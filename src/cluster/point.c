@@ -54,34 +54,47 @@ static void count_prompts(struct points *p)
 
 /* ---- what its files say ---- */
 
-/* Prompts in the result file itself; -1: it cannot be read. */
-static int64_t count_committed(const char *path, struct err *e)
+/* Are they this point's results?  of: the point that they name, "": none. */
+static int check_point(const char *path, const char *of, const char *id, struct err *e)
+{
+    if (!of[0] || strcmp(of, id) == 0) return 0;
+    return err_set(e,
+                   "%s holds the results of another job; choose another output, or move the file "
+                   "away",
+                   path);
+}
+
+/* Prompts in the result file itself; -1: it cannot be read, or is another point's. */
+static int64_t count_committed(const char *path, const char *id, struct err *e)
 {
     struct trace_reader *r = trace_reader_open(path, e);
     if (!r) return -1;
-    int64_t done = 0;
-    for (int64_t i = 0; i < trace_n_prompts(r); i++)
+    int64_t done = check_point(path, trace_reader_attr(r, "point_id"), id, e);
+    for (int64_t i = 0; i < trace_n_prompts(r) && done >= 0; i++)
         done += trace_prompts(r)[i].status != PROMPT_FAILED;
     trace_reader_close(r);
     return done;
 }
 
 /* The same by the notice (NULL: there is none) of whoever wrote the file: it need not be opened. */
-static int64_t count_done(const char *path, const struct status_file *notice, struct err *e)
+static int64_t count_done(const char *path, const char *id, const struct status_file *notice,
+                          struct err *e)
 {
-    /* 0: it failed before it looked. */
-    return notice && notice->prompts > 0 ? notice->prompts_done : count_committed(path, e);
+    if (!notice || notice->prompts == 0) /* it failed before it looked */
+        return count_committed(path, id, e);
+    return check_point(path, notice->point, id, e) < 0 ? -1 : notice->prompts_done;
 }
 
 int64_t point_done(const struct job *j)
 {
     struct status_file s;
     struct err e;
-    char *path = job_output_path(j);
+    char *path = job_output_path(j), id[HASH_HEX];
     int64_t done = 0;
+    job_point_id(j, id);
     /* The notice of a run that was killed may be older than its last commit. */
     bool said = status_file_read(path, &s, &e) > 0 && s.state != STATE_RUNNING;
-    if (access(path, F_OK) == 0) done = count_done(path, said ? &s : NULL, &e);
+    if (access(path, F_OK) == 0) done = count_done(path, id, said ? &s : NULL, &e);
     free(path);
     return done > 0 ? done : 0;
 }
@@ -119,7 +132,7 @@ static void look_at_files(struct point *p, struct status_file *s)
     bool said = status_file_read(p->output, s, &e) > 0;
     if (!said) s->state = STATE_STOPPED; /* its notice was lost, or is of another program */
     bool is_there = access(p->output, F_OK) == 0;
-    if (is_there) p->done = count_done(p->output, said ? s : NULL, &e);
+    if (is_there) p->done = count_done(p->output, p->id, said ? s : NULL, &e);
     bool complete = said && s->prompts > 0 ? s->state == STATE_COMPLETE
                                            : p->prompts >= 0 && p->done >= p->prompts;
     int64_t asked = p->prompts >= 0 ? p->prompts : s->prompts;
@@ -190,7 +203,7 @@ static void look_at_task(struct point *p, const struct status_file *s, const str
 /* Its last notice may be older than its last commit; nobody writes the file now. */
 static void count_of_killed(struct point *p)
 {
-    int64_t n = count_committed(p->output, &(struct err){0});
+    int64_t n = count_committed(p->output, p->id, &(struct err){0});
     if (n >= 0) p->done = n;
 }
 

@@ -45,6 +45,7 @@ void coordinator_status(const struct coordinator *c, enum run_state state, const
                             .prompts_done = c->progress ? progress_done(c->progress) : c->done,
                             .eta_s = NAN};
     snprintf(s.name, sizeof s.name, "%s", c->job.name);
+    job_point_id(c->asked, s.point);
     snprintf(s.message, sizeof s.message, "%s", message);
     status_file_write(c->path, &s);
 }

@@ -23,12 +23,13 @@ void status_file_write(const char *path, struct status_file *s)
     s->pid = getpid();
     gethostname(s->host, sizeof s->host - 1);
     snprintf(s->slurm_job, sizeof s->slurm_job, "%s", job ? job : "");
-    json_t *j = json_pack(
-        "{ss ss sI sI sI sf so sf so sI ss so}", "name", s->name, "state", names[s->state],
-        "prompts", (json_int_t)s->prompts, "prompts_done", (json_int_t)s->prompts_done,
-        "candidates_live", (json_int_t)s->live, "tokens_per_s", s->tokens_per_s, "eta_s",
-        json_finite(s->eta_s), "updated_unix_s", s->updated_unix_s, "host", json_text(s->host),
-        "pid", (json_int_t)s->pid, "slurm_job", s->slurm_job, "message", json_text(s->message));
+    json_t *j =
+        json_pack("{ss ss ss sI sI sI sf so sf so sI ss so}", "name", s->name, "point", s->point,
+                  "state", names[s->state], "prompts", (json_int_t)s->prompts, "prompts_done",
+                  (json_int_t)s->prompts_done, "candidates_live", (json_int_t)s->live,
+                  "tokens_per_s", s->tokens_per_s, "eta_s", json_finite(s->eta_s), "updated_unix_s",
+                  s->updated_unix_s, "host", json_text(s->host), "pid", (json_int_t)s->pid,
+                  "slurm_job", s->slurm_job, "message", json_text(s->message));
     ENSURE(j);
     char *target = mem_printf("%s.status.json", path), *tmp = mem_printf("%s.tmp", target);
     if (json_dump_file(j, tmp, JSON_COMPACT) != 0 || rename(tmp, target) != 0) unlink(tmp);
@@ -39,8 +40,9 @@ void status_file_write(const char *path, struct status_file *s)
 
 static int parse(const json_t *j, const char *where, struct status_file *s, struct err *e)
 {
-    const char *name, *state, *host, *job, *message;
+    const char *name, *point, *state, *host, *job, *message;
     TRY(json_get_str(j, where, "name", &name, e));
+    TRY(json_get_str_or(j, where, "point", "", &point, e));
     TRY(json_get_str(j, where, "state", &state, e));
     TRY(json_get_i64(j, where, "prompts", &s->prompts, e));
     TRY(json_get_i64(j, where, "prompts_done", &s->prompts_done, e));
@@ -53,6 +55,7 @@ static int parse(const json_t *j, const char *where, struct status_file *s, stru
     TRY(json_get_str_or(j, where, "slurm_job", "", &job, e));
     TRY(json_get_str_or(j, where, "message", "", &message, e));
     snprintf(s->name, sizeof s->name, "%s", name);
+    snprintf(s->point, sizeof s->point, "%s", point);
     snprintf(s->host, sizeof s->host, "%s", host);
     snprintf(s->slurm_job, sizeof s->slurm_job, "%s", job);
     snprintf(s->message, sizeof s->message, "%s", message);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/hash.h"
 
 #include <stdint.h>
 
@@ -18,7 +19,8 @@ enum run_state {
 };
 
 struct status_file {
-    char name[128]; /* of the job */
+    char name[128];       /* of the job */
+    char point[HASH_HEX]; /* whose results these are; "": it does not say (while it runs) */
     enum run_state state;
     int64_t prompts, prompts_done;    /* asked for; of them in the file.  0, 0: not known yet */
     int64_t live;                     /* candidates of rank 0's group */

@@ -116,6 +116,7 @@ static void leave_notice(const struct job *j, enum run_state state, int64_t prom
     char *path = job_output_path(j);
     struct status_file s = {.state = state, .prompts = prompts, .prompts_done = done, .eta_s = NAN};
     snprintf(s.name, sizeof s.name, "%s", j->name);
+    job_point_id(j, s.point);
     snprintf(s.message, sizeof s.message, "%s", message);
     status_file_write(path, &s);
     free(path);
@@ -127,7 +128,9 @@ static void leave(const struct job *j, enum run_state state, int64_t prompts, in
 {
     struct err e;
     char *path = job_output_path(j);
-    struct trace_meta meta = {.job_hash = "h", .budget_tokens = 1};
+    char point[HASH_HEX];
+    job_point_id(j, point);
+    struct trace_meta meta = {.job_hash = "h", .point_id = point, .budget_tokens = 1};
     struct run_row run = {.ranks = 1, .tensor = 1, .groups = 1};
     struct trace *t = trace_open(path, &meta, &run, false, &e);
     if (!t) fail_msg("%s", e.text);
@@ -311,6 +314,32 @@ static void notices_of_any_text(void **state)
     assert_int_equal(s.state, STATE_FAILED);
     assert_memory_equal(s.message, message, 510);
     free(path);
+}
+
+/* What stands at a point's output may be complete, and another job's: by its notice or by itself.
+ */
+static void files_of_another_job(void **state)
+{
+    const struct fixture *f = *state;
+    const struct job *j = f->sweep.points;
+    for (int with_notice = 0; with_notice < 2; with_notice++) {
+        char *from = job_output_path(&j[0]), *to = job_output_path(&j[1]);
+        leave(&j[0], STATE_COMPLETE, 2, 2, "");
+        assert_int_equal(rename(from, to), 0);
+        char *said = mem_printf("%s.status.json", from), *there = mem_printf("%s.status.json", to);
+        assert_int_equal(with_notice ? rename(said, there) : unlink(said), 0);
+        struct points p = look(f, "s.sweep");
+        is_state(&p, 0, POINT_NEW, 0);
+        is_state(&p, 1, POINT_FAILED, 0);
+        assert_non_null(strstr(p.items[1].note, to));
+        assert_non_null(strstr(p.items[1].note, "another job"));
+        assert_int_equal(point_done(&j[1]), 0);
+        points_free(&p);
+        free(said);
+        free(there);
+        free(from);
+        free(to);
+    }
 }
 
 /* Whatever the notice says, a point without its file is not complete, nor one whose dataset grew;
@@ -524,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(states_from_files, setup, teardown),
         cmocka_unit_test_setup_teardown(prompts_in_files, setup, teardown),
         cmocka_unit_test_setup_teardown(notices_of_any_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_of_another_job, setup, teardown),
         cmocka_unit_test_setup_teardown(notices_that_are_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(points_per_task, setup, teardown),
