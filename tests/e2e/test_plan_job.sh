@@ -115,6 +115,10 @@ refused "device 'abacus'" job.yaml "${small[@]}" --device abacus
 refused "h200.*backend: cpu" job.yaml "${small[@]}" --device h200
 refused "hardware 'speed=3'" job.yaml "${small[@]}" --hardware speed=3
 refused "hardware efficiency" job.yaml "${small[@]}" --hardware efficiency=1.5
+for value in 0 1e10 nan much; do refused "hardware network: '$value'" job.yaml "${small[@]}" --hardware network=$value; done
+refused "hardware ranks_per_node: '0.5' is no number from 1" job.yaml "${small[@]}" --hardware ranks_per_node=0.5
+for n in 0 1000001 3000000000; do refused "ranks needs a number from 1 to 1000000" job.yaml "${small[@]}" --ranks $n; done
+refused "memory needs a number.*not '1e300'" job.yaml "${small[@]}" --memory 1e300
 refused "mean-tokens 17" job.yaml "${small[@]}" --mean-tokens 17
 refused "memory needs a number" job.yaml "${small[@]}" --memory much
 refused "nowhere.h5" job.yaml "${small[@]}" --like nowhere.h5

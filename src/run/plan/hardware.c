@@ -3,7 +3,6 @@
 #include "run/plan/measure.h"
 #include "run/worker.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,8 @@ static const struct sheet sheets[] = {
 };
 #define CUDA_MAX_ROWS 1024 /* of backend/cuda, which need not be there */
 #define SHEETS        (sizeof sheets / sizeof *sheets)
+#define LEAST_GIVEN   1e-9 /* in a key's unit: beyond these, sums of bytes and seconds overflow */
+#define MOST_GIVEN    1e9
 
 static const struct figure_unit units[FIGURES] = {
     [FIGURE_MEMORY] = {"memory", "GiB", "memory of a rank", 0x1p30},
@@ -131,9 +132,11 @@ static int take_given(struct hardware *h, const char *text, struct err *e)
         char *end;
         double v = strtod(text + n + 1, &end);
         bool is_share = f == FIGURE_EFFICIENCY || f == FIGURE_SCORE_EFFICIENCY;
-        if (end == text + n + 1 || *end || !isfinite(v) || v <= 0 || (is_share && v > 1))
-            return err_set(e, "--hardware %s: '%s' is no number above 0%s", units[f].key,
-                           text + n + 1, is_share ? " and at most 1" : "");
+        double least = f == FIGURE_RANKS_PER_NODE ? 1 : LEAST_GIVEN,
+               most = is_share ? 1 : MOST_GIVEN;
+        if (end == text + n + 1 || *end || !(v >= least && v <= most))
+            return err_set(e, "--hardware %s: '%s' is no number from %g to %g", units[f].key,
+                           text + n + 1, least, most);
         set(h, (enum figure_id)f, v, FIGURE_GIVEN);
         return 0;
     }

@@ -214,6 +214,8 @@ static void describe_skipped(const struct plan_inputs *in, const struct plan_pro
     if (p->foreign_id >= 0)
         err_set(e, "%.200s: row %lld has id %d, outside the generator's vocabulary of %lld",
                 j->dataset.path, (long long)p->index, p->foreign_id, (long long)a->V);
+    else if (p->tokens == 0)
+        err_set(e, "%.200s: row %lld has no tokens", j->dataset.path, (long long)p->index);
     else
         err_set(e,
                 "%.200s: row %lld has %lld tokens (%lld for the reward model), beyond the context "

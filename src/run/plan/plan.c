@@ -16,6 +16,9 @@
 #define MARGIN_ELSE  2.0
 #define MPI_BYTES    12e6 /* what a rank has besides: Open MPI 4.1 on one node */
 #define LIMIT_STEP_S 300
+#define MOST_LIMIT_S 1e12 /* of figures that are given one may make any time */
+#define MOST_RANKS   1000000
+#define MOST_GIVEN   1e9 /* GiB or tokens: more cannot be meant, and its bytes overflow */
 
 /* ---- what was asked ---- */
 
@@ -23,8 +26,8 @@ static int read_number(const char *option, const char *text, double *out, struct
 {
     char *end;
     *out = strtod(text, &end);
-    if (end != text && !*end && isfinite(*out) && *out > 0) return 0;
-    return err_set(e, "%s needs a number above 0, not '%s'", option, text);
+    if (end != text && !*end && *out > 0 && *out <= MOST_GIVEN) return 0;
+    return err_set(e, "%s needs a number above 0 and up to %g, not '%s'", option, MOST_GIVEN, text);
 }
 
 /* ---- what points have in common ---- */
@@ -247,7 +250,7 @@ static double time_limit_s(const struct plan *p)
 {
     bool known = p->hardware.figures[FIGURE_EFFICIENCY].source == FIGURE_MEASURED;
     double s = all_points_s(p) * (known ? MARGIN_KNOWN : MARGIN_ELSE);
-    return ceil(s / LIMIT_STEP_S) * LIMIT_STEP_S;
+    return fmin(ceil(s / LIMIT_STEP_S) * LIMIT_STEP_S, MOST_LIMIT_S);
 }
 
 static void suggest(struct plan *p)
@@ -320,7 +323,8 @@ int verb_plan(const struct options *o, const char *command, struct comm *world, 
     int status = EXIT_BAD_INPUT;
     if (!world || comm_rank(world) == 0) {
         struct plan p = {.file = o->files[0]};
-        int rc = o->ranks == 0     ? err_set(e, "--ranks needs a number from 1 on")
+        bool no_ranks = o->ranks == 0 || o->ranks > MOST_RANKS;
+        int rc = no_ranks          ? err_set(e, "--ranks needs a number from 1 to %d", MOST_RANKS)
                  : o->n_files == 1 ? sweep_open(&p.sweep, p.file, o->set, o->n_set, e)
                                    : err_set(e, "plan needs one job file; specrej plan --help");
         if (rc < 0) {
