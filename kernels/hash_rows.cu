@@ -1,6 +1,6 @@
 /* hash [rows] of rows of row_bytes bytes (an even number): equal bits, equal hash; unequal bits,
- * another one but for chance.  Thread: PIECE numbers of one row, so that short rows share a block.
- * Integer sums: any order. */
+ * another one but for chance.  Thread: every `pieces`-th number of one row, PIECE at most, so that
+ * neighbours read neighbours and short rows share a block.  Integer sums: any order. */
 #include "kernels.h"
 #include "rows.cuh"
 
@@ -20,11 +20,10 @@ static __global__ void hash_rows_kernel(unsigned long long *hash, const uint16_t
                                         int64_t words, int64_t pieces)
 {
     int64_t thread = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
-    int64_t row = thread / pieces, first = thread % pieces * PIECE;
+    int64_t row = thread / pieces;
     if (row >= rows) return;
-    int64_t end = first + PIECE < words ? first + PIECE : words;
     unsigned long long sum = 0;
-    for (int64_t i = first; i < end; i++)
+    for (int64_t i = thread % pieces; i < words; i += pieces)
         sum += mix(static_cast<uint64_t>(i) << 16 | x[row * words + i]);
     atomicAdd(&hash[row], sum);
 }

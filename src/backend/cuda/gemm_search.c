@@ -39,7 +39,7 @@ struct search {
     struct gemm_shape *s;
     const void *w;
     char *x, *out;
-    uint64_t *hash_device, *hash; /* [rows] */
+    uint64_t *hash_device, *hash; /* [BLOCKS * rows] */
     int64_t rows;                 /* the ladder's end */
     struct candidate items[MOST_CANDIDATES];
     int n;
@@ -165,23 +165,30 @@ static void collect(struct search *t)
     CUBLAS_CHECK(cublasLtMatmulPreferenceDestroy(preference));
 }
 
-/* Hashes of rows [begin, begin + rows) computed together, into t->hash.  False: it cannot. */
-static bool hash_block(struct search *t, const struct candidate *c, int64_t begin, int64_t rows)
+/* Rows [begin, begin + rows) computed together: their hashes go to t->hash_device from `at` on.
+ * False: it cannot. */
+static bool hash_block(struct search *t, const struct candidate *c, int64_t begin, int64_t rows,
+                       int64_t at)
 {
     if (!gemm_possible(t->b, t->s, &c->algorithm, rows)) return false;
     if (gemm_call(t->b, t->s, &c->algorithm, t->out, t->x + (size_t)begin * x_row(t), t->w, rows) !=
         CUBLAS_STATUS_SUCCESS)
         return false;
-    CUDA_CHECK(k_hash_rows(t->hash_device, t->out, rows, out_row(t), cuda_of(t->b)->stream));
-    cuda_download(t->b, t->hash, t->hash_device, (size_t)rows * sizeof *t->hash);
+    CUDA_CHECK(k_hash_rows(t->hash_device + at, t->out, rows, out_row(t), cuda_of(t->b)->stream));
     return true;
+}
+
+static void fetch_hashes(struct search *t, int64_t n)
+{
+    cuda_download(t->b, t->hash, t->hash_device, (size_t)n * sizeof *t->hash);
 }
 
 static void classify(struct search *t, int i)
 {
     struct candidate *c = &t->items[i];
     c->family = -1;
-    if (!hash_block(t, c, 0, t->rows)) return;
+    if (!hash_block(t, c, 0, t->rows, 0)) return;
+    fetch_hashes(t, t->rows);
     c->reference = mem_calloc((size_t)t->rows, sizeof *c->reference);
     memcpy(c->reference, t->hash, (size_t)t->rows * sizeof *t->hash);
     for (c->family = 0; c->family < i; c->family++) {
@@ -192,18 +199,23 @@ static void classify(struct search *t, int i)
     }
 }
 
-/* Blocks of so many rows from several places have the reference's bits. */
+/* Blocks of so many rows from several places have the reference's bits.  One wait for all of them:
+ * there are thousands, and a wait takes longer than a product. */
 static bool block_holds(struct search *t, const struct candidate *c, int64_t rows)
 {
-    int64_t last = t->rows - rows, before = -1;
+    int64_t last = t->rows - rows, begin[BLOCKS];
+    int n = 0;
     for (int k = 0; k < BLOCKS; k++) {
-        int64_t begin = last * k / (BLOCKS - 1);
-        if (begin == before) continue;
-        before = begin;
-        if (!hash_block(t, c, begin, rows) ||
-            memcmp(t->hash, c->reference + begin, (size_t)rows * sizeof *t->hash) != 0)
-            return false;
+        begin[n] = last * k / (BLOCKS - 1);
+        if (n > 0 && begin[n] == begin[n - 1]) continue;
+        if (!hash_block(t, c, begin[n], rows, n * rows)) return false;
+        n++;
     }
+    fetch_hashes(t, n * rows);
+    for (int i = 0; i < n; i++)
+        if (memcmp(t->hash + i * rows, c->reference + begin[i], (size_t)rows * sizeof *t->hash) !=
+            0)
+            return false;
     return true;
 }
 
@@ -334,8 +346,8 @@ int gemm_search(struct backend *b, struct gemm_shape *s, void *w, struct err *e)
     t->rows = gemm_ladder[s->rungs - 1];
     t->x = cuda_alloc(b, (size_t)t->rows * x_row(t));
     t->out = cuda_alloc(b, (size_t)t->rows * out_row(t));
-    t->hash_device = cuda_alloc(b, (size_t)t->rows * sizeof *t->hash);
-    t->hash = mem_calloc((size_t)t->rows, sizeof *t->hash);
+    t->hash_device = cuda_alloc(b, (size_t)(BLOCKS * t->rows) * sizeof *t->hash);
+    t->hash = mem_calloc((size_t)(BLOCKS * t->rows), sizeof *t->hash);
     int rc = -1;
     if (t->x && t->out && t->hash_device) {
         fill_noise(b, s->type, t->x, (size_t)(t->rows * s->K), 1);
