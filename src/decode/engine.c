@@ -32,10 +32,13 @@ struct engine {
     int64_t step_rows; /* of the device's steps */
 };
 
+/* 2^k or 3 * 2^k of them: a device cuts its products at such numbers, and a few rows beyond one
+ * would read the whole vocabulary projection again. */
 static int64_t slice_rows(size_t row_bytes, int64_t max_rows)
 {
-    int64_t rows = (int64_t)(LOGITS_SLICE_BYTES / row_bytes);
-    if (rows < 16) rows = 16;
+    int64_t most = (int64_t)(LOGITS_SLICE_BYTES / row_bytes), rows = 16;
+    while (2 * rows <= most) rows *= 2;
+    if (rows / 2 * 3 <= most) rows = rows / 2 * 3;
     return rows < max_rows ? rows : max_rows;
 }
 
