@@ -99,19 +99,46 @@ static const struct backend_ops cuda_ops = {
     .range = cuda_range,
 };
 
+static int err_no_device(cudaError_t status, struct err *e)
+{
+    int driver = 0, runtime = 0;
+    cudaGetLastError();
+    CUDA_CHECK(cudaDriverGetVersion(&driver)); /* 0: no driver */
+    CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+    return err_set(e,
+                   "no CUDA device can be used: %s (this build: CUDA %d.%d; the driver: for CUDA "
+                   "%d.%d, 0.0 is none)",
+                   cudaGetErrorString(status), runtime / 1000, runtime % 1000 / 10, driver / 1000,
+                   driver % 1000 / 10);
+}
+
+/* A build for other cards has no code that this one runs; a card may be another program's alone. */
+static int check_kernels(int device, int major, int minor, struct err *e)
+{
+    cudaError_t status = cudaSetDevice(device);
+    if (status != cudaSuccess) {
+        cudaGetLastError();
+        return err_set(e, "CUDA device %d cannot be used: %s", device, cudaGetErrorString(status));
+    }
+    status = k_attention_prepare(DTYPE_ID_BF16, (struct k_attention){.H = 1, .G = 1, .E = 64});
+    if (status == cudaSuccess) return 0;
+    cudaGetLastError();
+    return err_set(e,
+                   "this build has no kernels for CUDA device %d, compute capability %d.%d (%s): "
+                   "build with -D SPECREJ_CUDA_ARCHITECTURES=%d%d",
+                   device, major, minor, cudaGetErrorString(status), major, minor);
+}
+
 static int find_device(int rank_on_host, int *device, struct err *e)
 {
     int n = 0, major = 0, minor = 0;
     cudaError_t status = cudaGetDeviceCount(&n);
-    if (status != cudaSuccess) {
-        cudaGetLastError();
-        return err_set(e, "no CUDA device can be used: %s", cudaGetErrorString(status));
-    }
+    if (status != cudaSuccess) return err_no_device(status, e);
     if (n < 1) return err_set(e, "no CUDA device is visible");
     *device = rank_on_host % n;
     CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, *device));
     CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, *device));
-    if (major >= LEAST_CAPABILITY) return 0;
+    if (major >= LEAST_CAPABILITY) return check_kernels(*device, major, minor, e);
     return err_set(e, "CUDA device %d has compute capability %d.%d; %d.0 is the least", *device,
                    major, minor, LEAST_CAPABILITY);
 }
