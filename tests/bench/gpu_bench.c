@@ -81,6 +81,7 @@ void gpu_bench_fill(struct gpu_bench *b, const void *block, size_t bytes)
 {
     if (bytes > b->bytes) bytes = b->bytes;
     CHECK(cudaMemcpy(b->memory, block, bytes, cudaMemcpyHostToDevice));
+    CHECK(cudaDeviceSynchronize()); /* it may have returned with the last piece under way */
     for (size_t at = bytes, more; at < b->bytes; at += more) {
         more = b->bytes - at < at ? b->bytes - at : at;
         CHECK(
@@ -167,6 +168,9 @@ double gpu_bench_time_us(const struct gpu_bench *b, const struct gpu_work *w, in
     ENSURE(runs >= 1 && runs <= 64);
     CHECK(cudaEventCreate(&s.begin));
     CHECK(cudaEventCreate(&s.end));
+    /* b->stream does not wait for copies and fills of the default one, which may return before they
+     * are done */
+    CHECK(cudaDeviceSynchronize());
     enqueue(b, w, turns, 2); /* loads the kernel */
     CHECK(cudaEventRecord(s.begin, b->stream));
     enqueue(b, w, turns, 1);

@@ -15,16 +15,26 @@
 #include <functional>
 #include <vector>
 
+static const char *text(cudaError_t status)
+{
+    return cudaGetErrorString(status);
+}
+static const char *text(cublasStatus_t status)
+{
+    return cublasLtGetStatusString(status);
+}
+
 #define CHECK(call)                                                                                \
     do {                                                                                           \
         auto status = (call);                                                                      \
         if (status != 0) {                                                                         \
-            fprintf(stderr, "gpu_ceilings: %s: status %d\n", #call, (int)status);                  \
+            fprintf(stderr, "gpu_ceilings: %s: %s (%d)\n", #call, text(status), (int)status);      \
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
 
-#define ROOM ((size_t)64 << 20) /* of a product's workspace, before its matrices */
+#define ROOM  ((size_t)64 << 20) /* of a product's workspace, before its matrices */
+#define AHEAD 4                  /* loads of a thread */
 
 /* Random bits where `random` has them, those of `ones` elsewhere. */
 static __global__ void fill_kernel(uint32_t *x, int64_t n, uint32_t random, uint32_t ones)
@@ -42,10 +52,15 @@ static __global__ void read_kernel(const uint4 *x, int64_t n, uint32_t *out)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     uint32_t sum = 0;
-    for (int64_t stride = (int64_t)gridDim.x * blockDim.x; i < n; i += stride) {
-        uint4 v = load_streaming_16(x + i);
-        sum ^= v.x ^ v.y ^ v.z ^ v.w;
+    const int64_t stride = (int64_t)gridDim.x * blockDim.x;
+    for (; i + (AHEAD - 1) * stride < n; i += AHEAD * stride) {
+        uint4 v[AHEAD]; /* all on their way before the first is needed */
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) v[a] = load_streaming_16(x + i + a * stride);
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) sum ^= v[a].x ^ v[a].y ^ v[a].z ^ v[a].w;
     }
+    for (; i < n; i += stride) sum ^= load_streaming_16(x + i).x;
     if (sum == 0x12345678u) *out = sum;
 }
 
@@ -62,6 +77,7 @@ static double timed_ms(const std::function<void()> &work)
         float t;
         CHECK(cudaEventRecord(begin, 0));
         work();
+        CHECK(cudaGetLastError());
         CHECK(cudaEventRecord(end, 0));
         CHECK(cudaEventSynchronize(end));
         CHECK(cudaEventElapsedTime(&t, begin, end));
@@ -163,7 +179,9 @@ static void launch_gap(int kernels)
     cudaGraph_t graph;
     cudaGraphExec_t exec;
     CHECK(cudaStreamCreate(&stream));
-    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    LAUNCH(empty_kernel, 1, 32, 0, stream); /* loads it: a capture is no place for that */
+    CHECK(cudaStreamSynchronize(stream));
+    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     for (int i = 0; i < kernels; i++) LAUNCH(empty_kernel, 1, 32, 0, stream);
     CHECK(cudaStreamEndCapture(stream, &graph));
     CHECK(cudaGraphInstantiate(&exec, graph, 0));
@@ -215,6 +233,7 @@ int main(int argc, char **argv)
     auto fill = [&](uint32_t random, uint32_t ones) {
         LAUNCH(fill_kernel, quick ? 1 : device.multiProcessorCount * 16, 512, 0, 0,
                (uint32_t *)buffer, (int64_t)(bytes / sizeof(uint32_t)), random, ones);
+        CHECK(cudaGetLastError());
         CHECK(cudaDeviceSynchronize());
     };
     fill(0x807f807fu, 0x3f803f80u); /* bf16 of [1, 2) and either sign */
