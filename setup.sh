@@ -17,7 +17,8 @@ bash setup.sh --from DIR PREFIX   unpack such a DIR into PREFIX, without root or
 
 --dev adds the tools of .ci/run: clang-format, clang with its fuzzer, cppcheck, valgrind, Slurm, Chromium,
 h5py and pandas.
-A bundle holds libraries and headers; compiler, make, CMake (3.25 or later) and python3 are the target machine's own.
+A bundle holds libraries and headers; compiler, make or ninja, CMake (3.25 or later) and python3 are the target
+machine's own.
 TEXT
 }
 
@@ -52,7 +53,7 @@ find_missing() {
     missing="" wished="" missing_packages=""
     need "a C compiler" "gcc libc6-dev" has_header stdlib.h
     need "a C++ compiler" g++ command -v c++
-    need "make" make command -v make
+    need "make or ninja" make has_make
     need "CMake 3.25 or later" cmake has_cmake
     need "pkg-config" pkgconf command -v pkg-config
     need "MPI (mpicc)" libopenmpi-dev command -v mpicc
@@ -88,6 +89,10 @@ has_header() {
     IFS=: read -ra prefixes <<<"${CMAKE_PREFIX_PATH:-}"
     for prefix in "${prefixes[@]}"; do flags+=("-I$prefix/include"); done
     echo "#include <$1>" | cc -E "${flags[@]}" -o /dev/null -
+}
+
+has_make() {
+    command -v make || command -v ninja
 }
 
 has_hdf5() {

@@ -1,80 +1,133 @@
 #!/usr/bin/env bash
 # The tests that need a GPU, from a bare checkout with one command:
-#   bash tests/gpu.sh [--bundle DIR]
-# DIR: a bundle of `setup.sh --bundle`, for a machine that has neither our libraries nor a network.  Checks first that
-# driver, toolkit and libraries fit together; then builds, runs every test labelled device (kernels and ops against their
-# oracles, golden checkpoints, pairing end to end; several ranks share the card), and the kernel tests under
-# compute-sanitizer.  Goes on after a failure; the table at the end says what passed.  Logs: build/gpu/logs.
+#   [BUDGET_S=400] [ARCHIVE=FILE.tar.gz] bash tests/gpu.sh [--bundle DIR] [PART...]
+# PARTs, in this order when none is named:
+#   smoke       this card and its libraries, by one small program: before anything else is built
+#   kernels     every kernel against its oracle
+#   ops         the backend's functions, the golden models, on one rank
+#   jobs        whole jobs, pairing among them; brief, all paths once
+#   memcheck    the kernels' tests under compute-sanitizer
+#   ranks       several ranks that share the card, over NCCL by sockets
+#   racecheck   as memcheck, twice
+#   long        jobs in all variants, a job that is killed, numbers that are none
+# Each result is printed when it is there; what failed, with the end of its output.  Goes on after a failure; the table
+# at the end says what passed.  Logs: build/gpu/logs, and after each part in ARCHIVE, where one is named.
+# DIR: a bundle of `setup.sh --bundle`, for a machine that has neither our libraries nor a network.
+# BUDGET_S: seconds for all of it, the build counted in; what is not begun by then is listed.  Without it: everything.
+# EMULATED=1 BUILD=build: on the emulated GPU, of a build that is there, to try the script itself.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${BUILD:-build/gpu} budget=${BUDGET_S:-} emulated=${EMULATED:-}
+logs=$out/logs began=$SECONDS failed=0
 
 bundle=""
-case "${1:-}" in
---bundle) bundle=${2:?--bundle DIR} ;;
-"") ;;
-*) echo "usage: bash tests/gpu.sh [--bundle DIR]" >&2 && exit 2 ;;
-esac
-
-fail() {
-    echo "gpu.sh: $*" >&2
-    exit 1
-}
-
-out=build/gpu
-logs=$out/logs
+[ "${1:-}" != --bundle ] || { bundle=${2:?--bundle DIR} && shift 2; }
+all="smoke kernels ops jobs memcheck ranks racecheck long"
+[ $# -gt 0 ] || set -- $all
+for part in "$@"; do
+    [[ " $all " == *" $part "* ]] || { echo "gpu.sh: no part '$part'; parts: $all" >&2 && exit 2; }
+done
 rm -rf "$logs"
 mkdir -p "$logs"
-results=()
+: >"$logs/summary.txt"
 
-# step NAME COMMAND...: its output to a log; the last lines of it when it fails.
-step() {
-    local name=$1 began=$SECONDS status=0
-    shift
-    "$@" >"$logs/$name.log" 2>&1 || status=$?
-    if [ $status = 0 ]; then
-        results+=("passed   $name ($((SECONDS - began)) s)")
-    else
-        results+=("FAILED   $name (status $status): $logs/$name.log")
-        tail -n 40 "$logs/$name.log" | sed 's/^/  | /'
-    fi
-    return $status
+left() { [ -z "$budget" ] && echo 7200 || echo $((budget - SECONDS + began)); }
+
+# result PASSED|FAILED|... NAME BEGAN
+result() {
+    [ "$1" != FAILED ] || failed=1
+    printf '%-8s %s (%d s, %d s in all)\n' "$1" "$2" $((SECONDS - $3)) $((SECONDS - began)) | tee -a "$logs/summary.txt"
+    [ -z "${ARCHIVE:-}" ] || { tar -czf "$logs.$BASHPID" -C "$logs" .; mv "$logs.$BASHPID" "$ARCHIVE"; }
 }
 
-# ---- do driver, toolkit and libraries fit together? ----
-command -v nvidia-smi >/dev/null || fail "no nvidia-smi: this machine has no NVIDIA driver"
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || fail "nvidia-smi finds no GPU"
-PATH=${CUDA_HOME:-/usr/local/cuda}/bin:$PATH
-command -v nvcc >/dev/null || fail "no nvcc; set CUDA_HOME to the toolkit's folder"
-toolkit=$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
-driver=$(nvidia-smi | sed -n 's/.*CUDA Version: *\([0-9.]*\).*/\1/p')
-[ "${toolkit%%.*}" -le "${driver%%.*}" ] ||
-    fail "the toolkit is CUDA $toolkit, the driver runs up to CUDA $driver: a newer driver or an older toolkit is needed"
-echo "toolkit CUDA $toolkit, driver up to CUDA ${driver:-unknown}"
-if [ -n "$bundle" ]; then
-    [ -e "$out/prefix/env.sh" ] || bash setup.sh --from "$bundle" "$out/prefix" || fail "the bundle does not fit"
-    source "$out/prefix/env.sh"
-fi
-bash setup.sh --check || fail "make a bundle elsewhere (bash setup.sh --bundle DIR), then: bash tests/gpu.sh --bundle DIR"
+# step NAME COMMAND...: its output to a log, the last lines of it where it fails or takes more time than there is.
+step() {
+    local name=$1 at=$SECONDS status=0
+    shift
+    [ "$(left)" -gt 0 ] || { result "no time" "$name" $at && return 1; }
+    timeout -k 10 "$(left)" "$@" >"$logs/$name.log" 2>&1 || status=$?
+    [ $status != 0 ] || { result passed "$name" $at && return; }
+    tail -n 30 "$logs/$name.log" | sed 's/^/  | /'
+    result FAILED "$name, status $status" $at
+    return 1
+}
 
-# ---- build ----
-step configure cmake -S . -B "$out" -D CMAKE_BUILD_TYPE=Release -D SPECREJ_CUDA=ON -D SPECREJ_WERROR=OFF || fail "configure"
-step build cmake --build "$out" --parallel "$(nproc)" || fail "build"
+build() {
+    local at=$SECONDS
+    if gpu_build gpu_device_tests >"$logs/build.log" 2>&1; then result passed build $at && return; fi
+    tail -n 30 "$logs/build.log" | sed 's/^/  | /'
+    result FAILED build $at
+    return 1
+}
 
-# ---- tests ----
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-step tests ctest --test-dir "$out" -L '^device$' --output-on-failure --no-tests=error
-grep -E "Passed|Failed|Skipped|tests passed" "$logs/tests.log"
+# tests NAME PROCESSES PATTERN: of ctest, so many at a time; a line for each as it ends.
+tests() {
+    local name=$1 at=$SECONDS status
+    [ "$(left)" -gt 0 ] || { result "no time" "$name" $at && return; }
+    timeout -k 10 "$(left)" ctest --test-dir "$out" -L "^$label\$" -R "$3" --parallel "$2" --output-on-failure \
+        --no-tests=error 2>&1 | tee "$logs/$name.log" | grep --line-buffered -E '^ *[0-9]+/[0-9]+ Test|No tests'
+    status=${PIPESTATUS[0]}
+    # the end of what each that failed has said
+    awk '/^ *[0-9]+\/[0-9]+ Test/ { n = 0; on = /\*\*\*/ && !/Skipped/ } /^ +Start +[0-9]+:/ || /tests passed,/ { on = 0 }
+        on && n++ < 40 { print "  | " $0 }' "$logs/$name.log"
+    if [ "$status" = 0 ]; then result passed "$name" $at; else result FAILED "$name, status $status" $at; fi
+}
 
-if command -v compute-sanitizer >/dev/null; then
-    for test in "$out"/tests/test_kernels_*; do
-        [ -x "$test" ] || continue
-        for tool in memcheck racecheck initcheck; do
-            step "$tool-$(basename "$test")" compute-sanitizer --tool $tool --error-exitcode 9 "$test"
-        done
+# sanitized TOOL: the kernels' tests, all at a time.
+sanitized() {
+    local tool=$1 at=$SECONDS program name state=passed pids=()
+    command -v compute-sanitizer >/dev/null || { result skipped "$tool: no compute-sanitizer here" $at && return; }
+    [ "$(left)" -gt 0 ] || { result "no time" "$tool" $at && return; }
+    for program in "$out"/tests/test_kernels_*; do
+        [ -x "$program" ] || continue
+        name=$tool-$(basename "$program")
+        step "$name" compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" &
+        pids+=($!)
     done
-else
-    results+=("skipped  compute-sanitizer: not on this machine")
-fi
+    for pid in "${pids[@]}"; do wait "$pid" || state=FAILED; done
+    result $state "$tool" $at
+}
 
-printf '%s\n' "" "${results[@]}" | tee "$logs/summary.txt"
-! grep -q "^FAILED" "$logs/summary.txt"
+# ---- the parts ----
+part_smoke() {
+    local program=$out/tests/gpu_emulation/gpu_smoke_emulated code=${card%-real} target
+    if [ -z "$emulated" ]; then
+        program=$out/smoke
+        target=(-gencode "arch=compute_$code,code=sm_$code")
+        [[ $card != *\;* ]] || target=(-arch=native)
+        step smoke-build nvcc -std=c++17 -O2 --fmad=false -Xcompiler -ffp-contract=off -I src -I kernels "${target[@]}" \
+            -o "$program" tests/gpu/smoke.cu -L"$toolkit_root/lib64" -L"$toolkit_root/lib" -lcublasLt -lnccl || return
+        export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$toolkit_root/lib64:$toolkit_root/lib
+    fi
+    step smoke timeout -k 5 90 "$program"
+    sed 's/^/    /' "$logs/smoke.log"
+}
+part_kernels() { tests kernels 4 "^test_kernels_[a-z]+(_emulated)?\$"; }
+part_ops() {
+    tests ops 8 "^test_(gemm|fp8|rows|attention|kv|sample|decode|stories)_$on\$|^test_(models|sample_tp|kv_exchange)_${on}_1\$"
+}
+part_jobs() { tests jobs 1 "^test_cuda_brief_$on\$"; }
+part_memcheck() { sanitized memcheck; }
+part_ranks() { tests ranks 1 "^test_(models|sample_tp|kv_exchange)_${on}_[24]\$"; }
+part_racecheck() { sanitized racecheck && sanitized initcheck; }
+part_long() { tests long 1 "^test_(cuda|cuda_faults|numerics)_$on\$"; }
+
+# ---- the machine; the build, before the first part that needs it ----
+on=device label=device toolkit_root="" card="" is_built=$emulated
+if [ -n "$emulated" ]; then
+    on=emulated label=gpu
+else
+    source tests/gpu_machine.sh
+    gpu_check
+fi
+for part in "$@"; do
+    if [ "$part" != smoke ] && [ -z "$is_built" ]; then
+        gpu_bundle "$bundle"
+        build || break
+        is_built=yes
+    fi
+    "part_$part"
+done
+printf '\n'
+cat "$logs/summary.txt"
+exit $failed

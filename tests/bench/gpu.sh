@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks on this machine's GPU, each number beside its floor, from a bare checkout:
-#   [BUDGET_S=420] bash tests/bench/gpu.sh [--bundle DIR] [PART...]
+#   [BUDGET_S=420] [ARCHIVE=FILE.tar.gz] bash tests/bench/gpu.sh [--bundle DIR] [PART...]
 # PARTs, in this order when none is named:
 #   ceilings   this card's own rates, from which the floors of all others are computed
 #   decode     a decode step of Llama-3-8B shape over B x P x S
@@ -13,7 +13,7 @@
 #   memory     does a job's memory grow over 100 prompts?
 #   tables     compare.csv, decode.svg of what the others have measured
 #   build      named first: builds and does nothing else
-# One CSV per part in results/gpu/, headed by commit, device, driver and command.
+# One CSV per part in results/gpu/, headed by commit, device, driver and command; ARCHIVE: all of them, after each part.
 # BUDGET_S: seconds for all parts together, the build not counted.  Each part gets its share of what is left; a point
 # that is not begun in time is listed as not measured.  Without it: everything.
 # A part that fails is listed at the end, and the others go on.
@@ -34,10 +34,10 @@ all="ceilings decode products ranks jobs score peers kernels memory tables"
 for part in "$@"; do
     [[ " $all build " == *" $part "* ]] || { echo "gpu.sh: no part '$part'; parts: $all" >&2 && exit 2; }
 done
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+results=$out out=$build # that of gpu_machine.sh
+source tests/gpu_machine.sh
 
 # ---- the build ----
-if [ -n "$bundle" ] && [ ! -e "$build/prefix/env.sh" ]; then bash setup.sh --from "$bundle" "$build/prefix"; fi
 # shellcheck disable=SC1091
 [ ! -e "$build/prefix/env.sh" ] || source "$build/prefix/env.sh"
 gpu_bin=$build/tests suffix=""
@@ -54,17 +54,12 @@ done
 if [ -n "$missing" ] && { [ -n "${EMULATED:-}" ] || [ "$backend" != cuda ]; }; then
     echo "gpu.sh: build first, these are missing:$missing" >&2 && exit 1
 elif [ -n "$missing" ]; then
-    PATH=${CUDA_HOME:-/usr/local/cuda}/bin:$PATH
-    case "$(nvidia-smi -i 0 --query-gpu=compute_cap --format=csv,noheader 2>/dev/null || true)" in # this card alone
-    9.0) cards=90a-real ;;
-    10.0) cards=100a-real ;;
-    *) cards="80;90a-real;100a-real" ;;
-    esac
-    cmake -S . -B "$build" -D CMAKE_BUILD_TYPE=Release -D SPECREJ_CUDA=ON -D SPECREJ_WERROR=OFF \
-        -D SPECREJ_CUDA_ARCHITECTURES="$cards"
-    cmake --build "$build" --parallel "$(nproc)" --target gpu_benchmarks
+    gpu_check
+    gpu_bundle "$bundle"
+    gpu_build gpu_benchmarks
 fi
 [ "$1" != build ] || exit 0
+out=$results
 
 # ---- shapes ----
 shape=${SHAPE:-tests/bench/shapes/llama-3-8b} reward=${REWARD_SHAPE:-} scratch=$build/bench
@@ -120,7 +115,7 @@ save() {
     local file="$out/$1.csv"
     shift
     echo "# $*" >>"$file"
-    timeout -k 10 $((seconds > 0 ? seconds + 120 : 120)) "$@" | tee -a "$file" # should it hang
+    timeout -k 10 $((seconds > 0 ? seconds + 60 : 60)) "$@" | tee -a "$file" # should it hang
 }
 
 # ended FILE STATUS: a command that ran out of time leaves a line; one that failed, its status.
@@ -228,6 +223,7 @@ YAML
 # Memory-triggered rounds against Best-of-N, both points with one load of the models.
 part_jobs() {
     local n=960 new=512 prompts=2 tokens=256 pages=200000 status=0 file files
+    [ "$seconds" -ge 150 ] || prompts=1
     [ -z "$quick" ] || n=8 new=48 prompts=1 tokens=24 pages=200
     begin jobs
     job "$scratch/jobs" "$shape" "$reward" $prompts $tokens $n $new $pages speculative_rejection best_of_n
@@ -246,7 +242,8 @@ part_peers() {
     [ "$backend" = cuda ] && [ -z "${EMULATED:-}" ] || device=cpu
     [ -z "$quick" ] || batches="1 4" prompt=24 own=16 new=4
     begin peers
-    if ! python3 -c "import torch, transformers" 2>/dev/null; then
+    # looked for, not imported: that takes seconds
+    if ! python3 -c "from importlib.util import find_spec as f; exit(not (f('torch') and f('transformers')))"; then
         echo "# skipped: python3 has no torch and transformers (pip install torch transformers)" | tee -a "$out/peers.csv"
         return
     fi
@@ -288,6 +285,7 @@ while [ $# -gt 0 ]; do
         begin "$1"
         echo "# not measured: out of time" | tee -a "$out/$1.csv"
     fi
+    [ -z "${ARCHIVE:-}" ] || { tar -czf "$scratch/all" -C "$out" . && mv "$scratch/all" "$ARCHIVE"; }
     shift
 done
 echo "written: $out, in $((SECONDS - began)) s"
