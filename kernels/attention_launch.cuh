@@ -32,11 +32,15 @@ template <typename F> cudaError_t with_columns(int E, F f)
 }
 
 template <typename T> struct Prepare {
+    /* All that a multiprocessor has: several blocks at a time, and nothing is read through L1. */
     template <int EP, int WARPS> static cudaError_t one()
     {
+        cudaError_t e = cudaFuncSetAttribute(attention_kernel<T, EP, WARPS>,
+                                             cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                             (int)Block<T, EP, WARPS>::SHARED_BYTES);
+        if (e != cudaSuccess) return e;
         return cudaFuncSetAttribute(attention_kernel<T, EP, WARPS>,
-                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    (int)Block<T, EP, WARPS>::SHARED_BYTES);
+                                    cudaFuncAttributePreferredSharedMemoryCarveout, 100);
     }
     template <int EP> cudaError_t with() const
     {

@@ -33,6 +33,9 @@ template <typename T, int EP> struct Shape {
     static constexpr int VECTOR = 16 / (int)sizeof(T); /* elements of 16 bytes */
     static constexpr int VECTORS = EP / VECTOR;        /* of a row */
     static constexpr int STRIDE = EP + VECTOR; /* of rows in shared memory: no bank conflicts */
+    /* Queries wait in registers where these have room, so that shared memory has it for more
+     * blocks. */
+    static constexpr bool KEEPS_QUERIES = sizeof(T) == 2 && EP <= 128;
 };
 
 /* From q.k to weights; scale > 0. */
@@ -71,10 +74,28 @@ __device__ __forceinline__ uint32_t packed(__half low, __half high)
     return __half_as_ushort(low) | (uint32_t)__half_as_ushort(high) << 16;
 }
 
-/* s [16, TILE] = q [16, EP] k [TILE, EP]^T, both in shared memory. */
+/* A warp's queries [16, EP]: in shared memory, or taken from there as the tensor cores want them.
+ */
+template <typename T, int EP, bool kept = Shape<T, EP>::KEEPS_QUERIES> struct Queries {
+    const T *q;
+    __device__ __forceinline__ explicit Queries(const T *shared) : q(shared) {}
+};
+
+template <typename T, int EP> struct Queries<T, EP, true> {
+    uint32_t a[EP / 16][4];
+    __device__ __forceinline__ explicit Queries(const T *shared)
+    {
+        int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int i = 0; i < EP / 16; i++)
+            ldmatrix_x4(a[i], shared + lane % 16 * Shape<T, EP>::STRIDE + lane / 16 * 8 + 16 * i);
+    }
+};
+
+/* s [16, TILE] = q [16, EP] k [TILE, EP]^T, k in shared memory. */
 template <typename T, int EP>
-__device__ __forceinline__ void scores(float (&s)[Shape<T, EP>::TILE / 8][4], const T *q,
-                                       const T *k)
+__device__ __forceinline__ void scores(float (&s)[Shape<T, EP>::TILE / 8][4],
+                                       const Queries<T, EP> &queries, const T *k)
 {
     using S = Shape<T, EP>;
     int lane = threadIdx.x % 32;
@@ -83,12 +104,14 @@ __device__ __forceinline__ void scores(float (&s)[Shape<T, EP>::TILE / 8][4], co
 #pragma unroll
         for (int i = 0; i < 4; i++) s[n][i] = 0.0f;
     if constexpr (sizeof(T) == 2) {
-        const T *q_at = q + lane % 16 * S::STRIDE + lane / 16 * 8;
         const T *k_at = k + (lane / 16 * 8 + lane % 8) * S::STRIDE + lane / 8 % 2 * 8;
 #pragma unroll
         for (int e = 0; e < EP; e += 16) {
             uint32_t a[4], b[4];
-            ldmatrix_x4(a, q_at + e);
+            if constexpr (S::KEEPS_QUERIES)
+                memcpy(a, queries.a[e / 16], sizeof a);
+            else
+                ldmatrix_x4(a, queries.q + lane % 16 * S::STRIDE + lane / 16 * 8 + e);
 #pragma unroll
             for (int n = 0; n < S::TILE / 8; n += 2) {
                 ldmatrix_x4(b, k_at + n * 8 * S::STRIDE + e);
@@ -97,7 +120,7 @@ __device__ __forceinline__ void scores(float (&s)[Shape<T, EP>::TILE / 8][4], co
             }
         }
     } else {
-        const T *q_at = q + lane / 4 * S::STRIDE, *k_at = k + lane % 4 * 2 * S::STRIDE;
+        const T *q_at = queries.q + lane / 4 * S::STRIDE, *k_at = k + lane % 4 * 2 * S::STRIDE;
 #pragma unroll 2
         for (int e = 0; e < EP; e += 4) {
             float4 q4[2] = {*(const float4 *)(q_at + e),

@@ -2,7 +2,8 @@
  * and takes tile after tile of K and V to shared memory, the next while it works on this one.
  *
  * Shared memory: queries [rows], two stages of K and V tiles [2][2][TILE], rows of STRIDE elements
- * each; then the folded state's o, a lane's own numbers together.  Columns beyond E are zero. */
+ * each; then the folded state's o, a lane's own numbers together.  Columns beyond E are zero.
+ * Queries that are kept in registers pass through the second stage, before its first tile. */
 #pragma once
 
 #include "attention_row.cuh"
@@ -26,7 +27,10 @@ template <typename T, int EP, int WARPS> struct Block {
     static constexpr int THREADS = WARPS * 32;
     static constexpr int ROWS = WARPS * WARP_ROWS;
     static constexpr int TILE_ELEMENTS = S::TILE * S::STRIDE;
-    static constexpr int SHARED_ELEMENTS = ROWS * S::STRIDE + 4 * TILE_ELEMENTS;
+    static constexpr int TILES_AT = S::KEEPS_QUERIES ? 0 : ROWS * S::STRIDE;
+    static constexpr int QUERIES_AT = S::KEEPS_QUERIES ? 2 * TILE_ELEMENTS : 0;
+    static_assert(!S::KEEPS_QUERIES || ROWS <= 2 * S::TILE, "a stage holds the queries");
+    static constexpr int SHARED_ELEMENTS = TILES_AT + 4 * TILE_ELEMENTS;
     static constexpr size_t SHARED_BYTES =
         SHARED_ELEMENTS * sizeof(T) + (size_t)S::BLOCKS * THREADS * sizeof(float4);
 };
@@ -197,8 +201,8 @@ __device__ __forceinline__ void load_queries(T *q, const Arguments &a, const Wor
 
 /* A warp's rows pass one tile; begin, end: visible keys of the lane's rows, counted in the part. */
 template <typename T, int EP>
-__device__ __forceinline__ void pass_tile(Partial<EP / 8> &x, const T *q, const T *k, const T *v,
-                                          Score score, int first, const Seen (&seen)[2])
+__device__ __forceinline__ void pass_tile(Partial<EP / 8> &x, const Queries<T, EP> &q, const T *k,
+                                          const T *v, Score score, int first, const Seen (&seen)[2])
 {
     constexpr int TILE = Shape<T, EP>::TILE;
     int begin[2] = {seen[0].begin - first, seen[1].begin - first};
@@ -340,12 +344,18 @@ static __global__ void __launch_bounds__(WARPS * 32)
     Work w;
     if (!take_work<T, EP, WARPS>(w, a, wide)) return;
 
-    T *q = shared, *tiles = q + B::ROWS * S::STRIDE;
+    /* the first tile is on its way while queries and what stands before are fetched */
+    T *tiles = shared + B::TILES_AT, *staged = shared + B::QUERIES_AT;
+    Pages pages;
+    Place place = {}, next;
+    bool more = enter_chunk<S::TILE>(place, w, w.item.begin);
+    if (more) load_tile<T, EP, WARPS>(tiles, pages, a, w, place);
+
     State state = {{NOTHING, NOTHING}, {0.0f, 0.0f}, NULL, B::THREADS};
     state.o = (float4 *)(shared + B::SHARED_ELEMENTS) + threadIdx.x;
 #pragma unroll
     for (int n = 0; n < S::BLOCKS; n++) state.o[n * B::THREADS] = make_float4(0, 0, 0, 0);
-    load_queries<T, EP, WARPS>(q, a, w);
+    load_queries<T, EP, WARPS>(staged, a, w);
 
     int warp = threadIdx.x / 32, r = warp * WARP_ROWS + threadIdx.x % 32 / 4;
     Row row[2] = {row_of(a, w, r), row_of(a, w, r + 8)};
@@ -353,10 +363,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
     if (w.item.before > 0) fold_before(state, x, a, w, row);
     x.clear();
 
-    Pages pages;
-    Place place, next;
-    bool more = enter_chunk<S::TILE>(place, w, w.item.begin);
-    if (more) load_tile<T, EP, WARPS>(tiles, pages, a, w, place);
+    __syncthreads(); /* the queries are there */
+    Queries<T, EP> q(staged + warp * WARP_ROWS * S::STRIDE);
     for (int stage = 0; more; stage ^= 1) {
         next = place;
         more = next_place<S::TILE>(next, w);
@@ -371,8 +379,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
         for (int i = 0; i < 2; i++)
             seen[i] = {row[i].seen.begin - place.base,
                        min(row[i].seen.end - place.base, place.keys_end)};
-        pass_tile<T, EP>(x, q + warp * WARP_ROWS * S::STRIDE, k, k + B::TILE_ELEMENTS, a.score,
-                         place.tile * S::TILE, seen);
+        pass_tile<T, EP>(x, q, k, k + B::TILE_ELEMENTS, a.score, place.tile * S::TILE, seen);
         if (!more || next.chunk != place.chunk) {
             gather_sums(x);
             if (w.item.to == ATTENTION_TO_SLOTS)

@@ -69,7 +69,7 @@ tests() {
     status=${PIPESTATUS[0]}
     # the end of what each that failed has said
     awk '/^ *[0-9]+\/[0-9]+ Test/ { n = 0; on = /\*\*\*/ && !/Skipped/ } /^ +Start +[0-9]+:/ || /tests passed,/ { on = 0 }
-        on && n++ < 40 { print "  | " $0 }' "$logs/$name.log"
+        on && n++ < 20 { print "  | " $0 }' "$logs/$name.log"
     if [ "$status" = 0 ]; then result passed "$name" $at; else result FAILED "$name, status $status" $at; fi
 }
 
