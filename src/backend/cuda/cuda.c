@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define LEAST_CAPABILITY     8 /* bf16 on tensor cores, asynchronous copies */
 #define LEAST_FP8_CAPABILITY 89
+#define SLACK_NS             1000UL /* of this thread's naps (wait.c); the system's own is 50 us */
 
 const char *cuda_status_name(int status)
 {
@@ -199,6 +201,7 @@ static struct backend *create(const struct backend_config *c, int device, struct
                           .max_rows = 1024,
                           .steps_ahead = PAGE_TOKENS,
                           .threads = c->threads > 0 ? c->threads : 1};
+    prctl(PR_SET_TIMERSLACK, SLACK_NS); /* where it is refused, naps are longer */
     CUDA_CHECK(cudaSetDevice(device));
     describe(b, host);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));

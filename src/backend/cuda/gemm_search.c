@@ -200,7 +200,8 @@ static void classify(struct search *t, int i)
 }
 
 /* Blocks of so many rows from several places have the reference's bits.  One wait for all of them:
- * there are thousands, and a wait takes longer than a product. */
+ * there are hundreds of blocks for a matrix, thousands where no family is proposed for all rungs.
+ */
 static bool block_holds(struct search *t, const struct candidate *c, int64_t rows)
 {
     int64_t last = t->rows - rows, begin[BLOCKS];
