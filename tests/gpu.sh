@@ -99,8 +99,7 @@ part_smoke() {
             -o "$program" tests/gpu/smoke.cu -L"$toolkit_root/lib64" -L"$toolkit_root/lib" -lcublasLt -lnccl || return
         export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$toolkit_root/lib64:$toolkit_root/lib
     fi
-    step smoke timeout -k 5 90 "$program"
-    sed 's/^/    /' "$logs/smoke.log"
+    step smoke timeout -k 5 90 "$program" && sed 's/^/    /' "$logs/smoke.log"
 }
 part_kernels() { tests kernels 4 "^test_kernels_[a-z]+(_emulated)?\$"; }
 part_ops() {

@@ -61,7 +61,7 @@ gpu_check() {
     done
     command -v nvcc >/dev/null || fail "no nvcc; set CUDA_HOME to the toolkit's folder"
     toolkit_root=$(dirname "$(dirname "$(realpath "$(command -v nvcc)")")")
-    export CUDACXX=$toolkit_root/bin/nvcc CUDAToolkit_ROOT=$toolkit_root
+    export CUDACXX=$toolkit_root/bin/nvcc CUDAToolkit_ROOT=$toolkit_root PATH=$PATH:$toolkit_root/compute-sanitizer
     toolkit=$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
     driver=$(nvidia-smi | sed -n 's/.*CUDA.* Version: *\([0-9][0-9.]*\).*/\1/p')
     driver=${driver%%$'\n'*}
