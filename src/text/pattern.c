@@ -113,6 +113,7 @@ int pattern_find(const struct pattern *p, struct pattern_search *s, const char *
         rc = pcre2_match(re, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data,
                          NULL);
     if (rc == PCRE2_ERROR_NOMATCH) return 0;
+    if (rc == PCRE2_ERROR_NOMEMORY) mem_exhausted("a pattern's match"); /* on all ranks */
     if (rc < 0) {
         PCRE2_UCHAR message[160] = "";
         pcre2_get_error_message(rc, message, sizeof message);

@@ -86,6 +86,7 @@ class Case:
     ranks: int = 1
     rank: int = None        # the one whose calls fail
     classes: list = dataclasses.field(default_factory=lambda: CLASSES)
+    is_extra: bool = False  # only when --only names it
 
     def command(self):
         launcher = ["mpirun", "--oversubscribe", "-np", str(self.ranks)] if self.ranks > 1 else []
@@ -252,7 +253,8 @@ def cases():
     yield Case("best_of_n", run_job, file="out.h5")
     yield Case("rejection", rejection, file="out.h5")
     yield Case("resume", run_job, file="out.h5", given=["out.h5"])
-    yield Case("demo", ["run", "demo.yaml", "-q"], file="out.h5")
+    demo = ["run", "demo.yaml", "-q"]
+    yield Case("demo", demo, file="out.h5")
     yield Case("inspect", ["inspect", scored], given=[scored], classes=reads)
     yield Case("inspect_prompt", ["inspect", scored, "--prompt", "1", "--json"], given=[scored], classes=reads)
     yield Case("inspect_model", ["inspect", generator], classes=reads)
@@ -272,8 +274,12 @@ def cases():
         yield Case(f"2_ranks_{rank}", rejection, file="out.h5", ranks=2, rank=rank, classes=both)
         yield Case(f"tensor_2_{rank}", rejection + sets("parallel.tensor=2"), file="out.h5", ranks=2, rank=rank,
                    classes=["mpi", "alloc", "open"])
-    yield Case("4_ranks_3", rejection + sets("parallel.tensor=2", "parallel.split=candidates"), file="out.h5", ranks=4,
-               rank=3, classes=["mpi", "alloc", "open"])
+        yield Case(f"demo_2_{rank}", demo, file="out.h5", ranks=2, rank=rank, is_extra=True, classes=both)
+        yield Case(f"demo_tensor_2_{rank}", demo + sets("parallel.tensor=2"), file="out.h5", ranks=2, rank=rank,
+                   is_extra=True, classes=both)
+    square = rejection + sets("parallel.tensor=2", "parallel.split=candidates")
+    yield Case("4_ranks_0", square, file="out.h5", ranks=4, rank=0, is_extra=True, classes=CLASSES + ["mpi"])
+    yield Case("4_ranks_3", square, file="out.h5", ranks=4, rank=3, classes=["mpi", "alloc", "open"])
 
 
 def main():
@@ -289,7 +295,7 @@ def main():
     try:
         given = make_given(root, place)
         for case in cases():
-            if only and case.name not in only.split(","): continue
+            if case.name not in only.split(",") if only else case.is_extra: continue
             counts, want, folder = count_calls(case, place, given)
             reference = root / f"{case.name}.h5"
             if case.file: shutil.copy(folder / case.file, reference)
