@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "trace/columns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +52,16 @@ static int create_dataset(struct store *s, int dataset, struct err *e)
     hid_t create = H5_MUST(H5Pcreate(H5P_DATASET_CREATE));
     H5_MUST(H5Pset_chunk(create, 1, &chunk));
     H5_MUST(H5Pset_obj_track_times(create, 0));
+    /* Attributes outside of the object header, which is written again with every append and should
+     * stay within a page. */
+    H5_MUST(H5Pset_attr_phase_change(create, 0, 0));
     int rc = 0;
     s->data[dataset] = H5Dcreate2(s->file, types_name(dataset), s->type[dataset], space,
                                   H5P_DEFAULT, create, H5P_DEFAULT);
     if (s->data[dataset] < 0)
         rc = h5_err(e, "%s: cannot create dataset %s", s->path, types_name(dataset));
+    else
+        rc = columns_write(s->data[dataset], dataset, s->path, e);
     H5Pclose(create);
     H5Sclose(space);
     return rc;

@@ -175,6 +175,16 @@ hsize_t types_chunk_rows(int dataset)
     return of(dataset)->chunk_rows;
 }
 
+size_t types_n_fields(int dataset)
+{
+    return of(dataset)->n_fields;
+}
+const char *types_field(int dataset, size_t field)
+{
+    ENSURE(field < of(dataset)->n_fields);
+    return of(dataset)->fields[field].name;
+}
+
 static hid_t enum_type(const struct field *f, bool is_older)
 {
     hid_t t = H5_MUST(H5Tenum_create(H5T_NATIVE_INT32));
@@ -186,7 +196,7 @@ static hid_t enum_type(const struct field *f, bool is_older)
     return t;
 }
 
-static hid_t text_type(size_t bytes)
+hid_t types_text(size_t bytes)
 {
     hid_t t = H5_MUST(H5Tcopy(H5T_C_S1));
     H5_MUST(H5Tset_size(t, bytes));
@@ -209,7 +219,7 @@ static hid_t field_type(const struct field *f, bool is_older)
     case KIND_F64:
         return H5_MUST(H5Tcopy(H5T_NATIVE_DOUBLE));
     case KIND_TEXT:
-        return text_type(f->bytes);
+        return types_text(f->bytes);
     case KIND_ENUM:
         return enum_type(f, is_older);
     }

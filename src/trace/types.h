@@ -13,6 +13,10 @@ enum { D_RUNS = TRACE_TABLES, D_PROMPTS, TRACE_DATASETS };
 const char *types_name(int dataset); /* "/candidates" */
 size_t types_row_bytes(int dataset); /* in memory and in the file */
 hsize_t types_chunk_rows(int dataset);
+size_t types_n_fields(int dataset); /* of a row; 0: plain numbers */
+const char *types_field(int dataset, size_t field);
+/* Text of fixed length, padded with NUL.  Caller H5Tclose()s. */
+hid_t types_text(size_t bytes);
 /* Element type, for memory and file alike.  Caller H5Tclose()s. */
 hid_t types_create(int dataset);
 /* The same as files have it that were made before FINISH_NUMERICS; HDF5 reads it as the above. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The examples of results/README.md and README.md run as they stand there; the tables of the former describe every field
-# of src/trace/format.h and of a real result file.
+# of src/trace/format.h and of a real result file, with the units that stand in the file.
 set -euo pipefail
 : "${SPECREJ:?path of the program}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,7 +27,7 @@ mkdir demo && cp FILE.h5 "$point"
 "$python" first.py >printed
 grep -q "^prompt_index" printed
 example "$readme" >example.py
-[ "$(wc -l <example.py)" = 5 ]
+[ "$(wc -l <example.py)" = 8 ]
 "$python" example.py >printed
 cat printed
 cat >>example.py <<'PYTHON'
@@ -41,6 +41,12 @@ for name, table in [(None, f.attrs), *((k, f[k].dtype.names or ()) for k in f)]:
     part = re.search(r"^## Attributes.*?(?=^## )" if name is None else rf"^## [^\n]*`/{name}`.*?(?=^## |\Z)", text, re.M | re.S)[0]
     described = {word for line in part.splitlines() if line.startswith("| `") for word in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert described == set(table), (name, described ^ set(table))
+    if name:
+        units, descriptions = (f[name].attrs[key].astype(str) for key in ("units", "description"))
+        assert units.shape == descriptions.shape == ((len(table),) if table else ()) and all(descriptions.ravel()), name
+        rows = [line.split("|") for line in part.splitlines() if line.startswith("| `")]
+        said = {word: row[3].strip() for row in rows for word in re.findall(r"`(\w+)`", row[1])}
+        assert dict(zip(table, units.ravel())) == said, (name, units, said)
     for field in f[name].dtype.names or () if name else ():
         for word in (__import__("h5py").check_enum_dtype(f[name].dtype[field]) or {}):
             row = next(line for line in part.splitlines() if f"`{field}`" in line)
