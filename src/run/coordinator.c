@@ -203,6 +203,15 @@ static void describe_point(const struct job *j, char *out, size_t size)
     snprintf(out + n, size - (size_t)n, ", seed %llu", (unsigned long long)j->seed);
 }
 
+static struct progress *begin_progress(const struct coordinator *c)
+{
+    const struct run_options *o = c->options;
+    char what[120];
+    describe_point(&c->job, what, sizeof what);
+    return progress_begin(c->job.name, o->which ? o->which : "", what, c->path, c->inputs.n,
+                          c->resume.n, o->quiet);
+}
+
 /* How the ranks work, which points that share their models have in common. */
 static void say_ranks(const struct coordinator *c)
 {
@@ -383,7 +392,7 @@ int coordinator_run(const struct job *j, const struct run_options *o, struct com
     if (start_file(&c, e) < 0) goto done;
     if (first) {
         say_start(&c);
-        c.progress = progress_begin(c.job.name, c.path, c.inputs.n, c.resume.n, o->quiet);
+        c.progress = begin_progress(&c);
     }
     coordinator_work(&c);
     if (first) status = close_file(&c, e);

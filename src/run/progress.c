@@ -9,13 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BAR      24
-#define STATUS_S 3.0  /* between two writes of FILE.status.json */
+#define BAR 24
+#define SHORT_NAME                                                                                 \
+    16               /* bytes of the job's name on a line that must not be longer than a terminal */
+#define STATUS_S 3.0 /* between two writes of FILE.status.json */
 #define LINE_S   60.0 /* between two lines of a log */
 #define REDRAW_S 0.2  /* between two drawings of the bar */
 
 struct progress {
-    char *name, *path;
+    char *name, *short_label, *label, *path;
     int64_t total, before, done;
     bool quiet, terminal;
     double start_s, line_s, status_s, redraw_s, reward_sum;
@@ -54,8 +56,9 @@ static void draw_bar(struct progress *p)
     for (int i = 0; i < BAR; i++) bar[i] = i < full ? '#' : '.';
     bar[BAR] = 0;
     clock_text(eta, eta_s(p));
-    fprintf(stderr, "\r[%s] %lld/%lld prompts, %lld live, %.0f tok/s, ETA %s\033[K", bar,
-            (long long)p->done, (long long)p->total, (long long)p->live, rate(p), eta);
+    fprintf(stderr, "\r%s [%s] %lld/%lld prompts, %lld live, %.0f tok/s, ETA %s\033[K",
+            p->short_label, bar, (long long)p->done, (long long)p->total, (long long)p->live,
+            rate(p), eta);
     fflush(stderr);
     p->redraw_s = clock_s();
 }
@@ -65,16 +68,26 @@ static void print_line(struct progress *p)
     char eta[24];
     clock_text(eta, eta_s(p));
     double mean = p->rewards ? p->reward_sum / (double)p->rewards : NAN;
-    fprintf(stderr, "%lld/%lld prompts, mean best reward %.4f, %.0f tok/s, ETA %s\n",
+    fprintf(stderr, "%s: %lld/%lld prompts, mean best reward %.4f, %.0f tok/s, ETA %s\n", p->label,
             (long long)p->done, (long long)p->total, mean, rate(p), eta);
     p->line_s = clock_s();
 }
 
-struct progress *progress_begin(const char *name, const char *path, int64_t total, int64_t before,
-                                bool quiet)
+/* Bytes of whole characters. */
+static int short_length(const char *name)
+{
+    int n = (int)strnlen(name, SHORT_NAME);
+    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) n--;
+    return n;
+}
+
+struct progress *progress_begin(const char *name, const char *which, const char *point,
+                                const char *path, int64_t total, int64_t before, bool quiet)
 {
     struct progress *p = mem_calloc(1, sizeof *p);
     p->name = mem_strdup(name);
+    p->short_label = mem_printf("%.*s%s", short_length(name), name, which);
+    p->label = mem_printf("%s%s (%s)", name, which, point);
     p->path = mem_strdup(path);
     p->total = total;
     p->before = p->done = before;
@@ -118,6 +131,8 @@ void progress_end(struct progress *p)
     if (!p) return;
     if (!p->quiet && p->terminal) fprintf(stderr, "\r\033[K");
     free(p->name);
+    free(p->short_label);
+    free(p->label);
     free(p->path);
     free(p);
 }

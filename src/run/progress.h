@@ -12,10 +12,11 @@
 
 struct progress; /* opaque */
 
-/* total prompts asked for, of which `before` were in the file already; path: the result file.
- * quiet: no lines. */
-struct progress *progress_begin(const char *name, const char *path, int64_t total, int64_t before,
-                                bool quiet);
+/* Every line begins with whose it is: the job's name, which of its points (" 2/5", or ""), and,
+ * where there is room, what the point is.  total prompts asked for, of which `before` were in the
+ * file already; path: the result file.  quiet: no lines. */
+struct progress *progress_begin(const char *name, const char *which, const char *point,
+                                const char *path, int64_t total, int64_t before, bool quiet);
 /* A prompt was committed that need not be done again. */
 void progress_prompt(struct progress *p, float best_reward);
 /* Now and then: live candidates here, tokens drawn here so far. */
