@@ -31,7 +31,7 @@ static bool write_improvement(const void *state, const struct figure_scene *s, F
         fprintf(f, "set ylabel \"improvement score (%s = 100)\"\n", name);
         w->height = series_height(series_put(f, s, marks));
         snprintf(w->caption, sizeof w->caption,
-                 "Improvement score against relative compute, both held against %s; bars are 95 %% "
+                 "Both are held against %s; bars are 95 %% "
                  "intervals over the prompts.  Best-of-N is labelled by N, Speculative Rejection "
                  "by alpha: the further up and to the left, the better.",
                  baseline_name(name, s->c));

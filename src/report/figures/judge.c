@@ -216,7 +216,7 @@ static bool write_judge(const void *state, const struct figure_scene *s, FILE *f
     fputc('\n', f);
     char label[FIGURE_LABEL];
     snprintf(w->caption, sizeof w->caption,
-             "Judge's reward against the reward that chooses the answer, from %s: the expectation "
+             "From %s, whose reward chooses the answer: expectations of both "
              "over all subsets of N' of its candidates; bars are 95 %% intervals over the prompts."
              "  A curve that bends down shows a reward that is being gamed.%s",
              figure_label(label, s, x->point),

@@ -99,7 +99,7 @@ static bool write_phases(const void *state, const struct figure_scene *s, FILE *
         fputc('\n', f);
         size_t at = (size_t)snprintf(
             w->caption, sizeof w->caption,
-            "Wall time of a prompt by phase, means over the compared prompts and the seeds: "
+            "Wall time of a prompt, means over the compared prompts and the seeds: "
             "prefill of both models, generating, scoring, between ranks (comm), and the rest "
             "(wait).  Loading is not in it.");
         if (all > n)

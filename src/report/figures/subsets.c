@@ -35,7 +35,7 @@ static bool write_subsets(const void *state, const struct figure_scene *s, FILE 
         fputs("set xlabel \"tokens generated\"\nset ylabel \"best reward\"\n", f);
         w->height = series_height(series_put(f, s, marks));
         strcpy(w->caption,
-               "Best reward against tokens generated, means over random subsets of N of the "
+               "Against tokens generated: means over random subsets of N of the "
                "recorded candidates; bars are the middle 95 % of the subsets, not intervals over "
                "the prompts.  Best-of-N is labelled by N, Speculative Rejection by alpha.");
     } else {
