@@ -1,5 +1,6 @@
 #include "report/replay_grid.h"
 
+#include "backend/types.h"
 #include "base/mem.h"
 #include "trace/names.h"
 
@@ -51,7 +52,7 @@ static int check_point(const struct replay_grid *g, const struct job *j, struct 
     if (recorded > 0 && j->n > recorded)
         return err_set(e, "%s: n %lld is more than the %lld candidates that were recorded",
                        r->result.path, (long long)j->n, (long long)recorded);
-    if (j->budget_tokens > r->budget_tokens)
+    if (j->budget_tokens / PAGE_TOKENS > r->budget_tokens / PAGE_TOKENS) /* whole pages count */
         return err_set(e,
                        "%s: budget_tokens %lld is more than the %lld that were recorded; whether "
                        "it fits is not known",

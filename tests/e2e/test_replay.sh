@@ -215,6 +215,10 @@ refused "cannot change 'seed'" pages.h5 --set seed=8
 refused "cannot change 'sampling.top_k'" pages.h5 --set "sweep.sampling.top_k=[1, 2]"
 refused "more than the 64 candidates" pages.h5 --set n=65
 refused "whether it fits is not known" pages.h5 --set budget_tokens=9999999
+budget=$("$SPECREJ" inspect pages.h5 | sed -n 's/^  budget *\([0-9]*\) KV tokens.*/\1/p')
+refused "whether it fits is not known" pages.h5 --set budget_tokens=$((budget + 16))
+# Budgets count in whole pages: a job's own number is what it ran with, a multiple of 16 or not.
+"$SPECREJ" replay pages.h5 -q --set budget_tokens=$((budget + 15)) >out.txt 2>log || fail "a budget of $budget and a part of a page"
 refused "alpha" pages.h5 --set alpha=2
 refused "cannot change 'alfa'" pages.h5 --set alfa=0.5
 refused "needs one" pages.h5 every.h5
