@@ -10,6 +10,7 @@
 #include "run/help.h"
 #include "run/options.h"
 #include "run/plan/plan.h"
+#include "run/shell.h"
 #include "version.h"
 
 #include <errno.h>
@@ -22,23 +23,6 @@ static void print_version(void)
 {
     printf("specrej %s (%s)\n%s\n%s\n", VERSION_NUMBER, VERSION_COMMIT, VERSION_BUILD,
            VERSION_LIBRARIES);
-}
-
-/* As a shell takes it for this one word; caller frees. */
-static char *shell_word(const char *text)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                "_./=:,@%+-";
-    if (text[0] && text[strspn(text, plain)] == 0) return mem_strdup(text);
-    char *word = mem_strdup("'");
-    for (const char *from = text;;) {
-        size_t n = strcspn(from, "'");
-        char *longer = mem_printf("%s%.*s%s", word, (int)n, from, from[n] ? "'\\''" : "'");
-        free(word);
-        word = longer;
-        if (!from[n]) return word;
-        from += n + 1;
-    }
 }
 
 /* The command that continues this one, for the last line of a run. */

@@ -143,16 +143,39 @@ static int open_index(struct safetensors *s, const char *folder, const char *ind
     return rc;
 }
 
-/* The folder has no safetensors: say what it has. */
-static int nothing_here(const char *folder, struct err *e)
+/* What the folder holds that may be weights. */
+static int look_for_weights(const char *folder, bool *pickled, bool *safetensors, struct err *e)
 {
     DIR *d = opendir(folder);
     if (!d) return err_set(e, "%s: %s", folder, strerror(errno));
-    bool pickled = false;
-    for (struct dirent *f; (f = readdir(d));)
-        pickled |= ends_with(f->d_name, ".bin") || ends_with(f->d_name, ".pt") ||
-                   ends_with(f->d_name, ".pth");
+    *pickled = *safetensors = false;
+    for (struct dirent *f; (f = readdir(d));) {
+        *safetensors |= ends_with(f->d_name, ".safetensors");
+        *pickled |= ends_with(f->d_name, ".bin") || ends_with(f->d_name, ".pt") ||
+                    ends_with(f->d_name, ".pth");
+    }
     closedir(d);
+    return 0;
+}
+
+int safetensors_is_bare(const char *folder, bool *is_bare, struct err *e)
+{
+    bool pickled, safetensors;
+    TRY(look_for_weights(folder, &pickled, &safetensors, e));
+    *is_bare = !pickled && !safetensors;
+    return 0;
+}
+
+/* The folder has none of the two files: say what it has. */
+static int nothing_here(const char *folder, struct err *e)
+{
+    bool pickled, safetensors;
+    TRY(look_for_weights(folder, &pickled, &safetensors, e));
+    if (safetensors)
+        return err_set(e,
+                       "%s: there are *.safetensors, but neither model.safetensors nor "
+                       "model.safetensors.index.json, which names their tensors",
+                       folder);
     if (!pickled)
         return err_set(e, "%s: no model.safetensors and no model.safetensors.index.json", folder);
     return err_set(

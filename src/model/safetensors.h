@@ -20,6 +20,8 @@ struct tensor_info {
 /* FOLDER/model.safetensors, or the files that FOLDER/model.safetensors.index.json names.  A folder
  * with only pickle files (*.bin, *.pt) is refused with a message on how to convert. */
 struct safetensors *safetensors_open(const char *folder, struct err *e);
+/* Is there no file in the folder that may be weights, of whatever kind? */
+int safetensors_is_bare(const char *folder, bool *is_bare, struct err *e);
 /* One file by its own path. */
 struct safetensors *safetensors_open_file(const char *path, struct err *e);
 void safetensors_close(struct safetensors *s); /* accepts NULL */

@@ -52,15 +52,16 @@ static const struct verb_help all[] = {
      "  -o, --output FOLDER  where sweep --submit -o kept the job file's points\n"},
     {"plan",
      "specrej plan JOB.yaml [--ranks N] [--device NAME] [--memory GIB] [--hardware KEY=VALUE]...\n"
-     "               [--like FILE.h5] [--mean-tokens MEAN] [--json]",
+     "               [--like FILE.h5] [--mean-tokens MEAN] [--verbose] [--json]",
      "before it runs, without ranks or a GPU: is everything there, does it fit, how long will it "
      "take",
      "  --ranks N            on so many ranks; without it parallel.tensor\n"
      "  --device NAME        a100, h100, h200, b200, this\n"
      "  --memory GIB         of a rank, instead of the device's\n"
-     "  --hardware KEY=VALUE another figure of the hardware; the plan lists them\n"
+     "  --hardware KEY=VALUE another figure of the hardware; --verbose lists them\n"
      "  --like FILE.h5       lengths and efficiency from a result of such a job\n"
-     "  --mean-tokens MEAN   of a response that nothing rejects; without it max_new_tokens\n" JSON
+     "  --mean-tokens MEAN   of a response that nothing rejects; without it max_new_tokens\n"
+     "  -v, --verbose        models, prompts, memory, scaling, figures and assumptions, too\n" JSON
          SET POINT},
     {"inspect", "specrej inspect MODEL|FILE.h5 [--prompt INDEX] [--json]",
      "what is in a checkpoint folder or a result file; --prompt: one prompt's story",

@@ -36,6 +36,7 @@ static const struct option_spec specs[] = {
     {"--allow-mixed", "", "run sweep", FLAG, AT(allow_mixed)},
     {"--quiet", "-q", "", FLAG, AT(quiet)},
     {"--json", "", "status plan inspect report replay", FLAG, AT(json)},
+    {"--verbose", "-v", "plan", FLAG, AT(verbose)},
     {"--decode", "", "tokenize", FLAG, AT(decode)},
     {"--raw", "", "tokenize", FLAG, AT(raw)},
     {"--template", "", "inspect score", TEXT, AT(chat_template)},

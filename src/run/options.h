@@ -41,6 +41,7 @@ struct options {
     bool allow_mixed;          /* --allow-mixed */
     bool quiet;                /* -q, --quiet */
     bool json;                 /* --json */
+    bool verbose;              /* --verbose (plan) */
     bool decode;               /* --decode (tokenize) */
     bool raw;                  /* --raw (tokenize) */
     const char *chat_template; /* --template (score, inspect) */

@@ -26,6 +26,9 @@ def demo(plan):
         # 187 pages of 16 tokens: 3 layers, 4 heads of 16, keys and values of the dtype
         number = {"f32": 4, "bf16": 2}[plan["hardware"]["dtype"]]
         assert memory["generator_kv_bytes"] == 187 * 16 * 3 * 4 * 16 * 2 * number
+    assert best_of_n["prompt"]["of_best_of_n_tokens"] is None
+    share = rejection["prompt"]["tokens_generated"] / best_of_n["prompt"]["tokens_generated"]
+    assert abs(rejection["prompt"]["of_best_of_n_tokens"] - share) < 1e-9
     # Without --like every candidate reaches the limit.
     assert best_of_n["prompt"]["tokens_generated"] == 120 * 384
     # 120 candidates to 17 tokens; 60 to 49, when their pages are 3 x 60; 30 to 97; 15 to 193; 7 to 384
@@ -67,6 +70,18 @@ def work(plan, path, specrej):
     assert generated, text[:500]
     mean = int(generated.group(1)) / 6
     assert abs(planned["prompt"]["tokens_generated"] / mean - 1) < 0.1, (planned["prompt"], mean)
+
+
+def many(plan):
+    """All are equally long, so that what is generated is known, whatever was simulated."""
+    point = plan["points"][0]
+    assert point["n_most"] == 1000000 and 0 < point["n_simulated"] <= 4096, point
+    assert any("1000000" in text and "simulated" in text for text in plan["assumptions"])
+    generated = point["prompt"]["tokens_generated"]
+    expected = 16e6 if point["method"] == "best_of_n" else 12e6  # half of them go after 8 tokens
+    assert abs(generated / expected - 1) < 0.001, generated
+    if point["method"] == "speculative_rejection":
+        assert point["prompt"]["rounds"] == 2 and abs(point["prompt"]["of_best_of_n_tokens"] - 0.75) < 0.001
 
 
 def skips(plan):

@@ -21,10 +21,20 @@ demo=$tests/../jobs/demo/demo.yaml
 planned demo.json "$demo" --ranks 2
 check demo demo.json
 plan "$demo" --ranks 2 >demo.txt 2>log || fail "plan of the demo as text"
+for word in "fits    yes: " "takes   .* on 2 ranks" "rounds  [56] a prompt" "saves   8[0-9] % of the tokens" "prompts 16, .* 0 would be skipped" \
+    "writes  demo/" "submit  specrej sweep .*demo.yaml --submit -- --nodes=1 --ntasks-per-node=2"; do
+    head -10 demo.txt | grep -q -- "^  $word" || fail "the first lines of the demo's plan do not say '$word'"
+done
+[ "$(wc -l <demo.txt)" -lt 24 ] || fail "the demo's plan is $(wc -l <demo.txt) lines long"
+plan "$demo" --ranks 2 --verbose >demo.txt 2>log || fail "plan of the demo with everything"
 for word in "2 groups x tensor 1" "all 29 tensors there" "0 would be skipped" "budget_tokens 2992" "1024" "assumed" \
-    "measured" "upper bound" "slurm/submit.sh --nodes=1 --ntasks-per-node=2"; do
+    "measured" "upper bound"; do
     grep -q -- "$word" demo.txt || fail "the demo's plan does not say '$word'"
 done
+
+plan "$demo" --set method=best_of_n --set "rounds=every 128" >one.txt 2>log || fail "plan of one point"
+grep -q "submit  slurm/submit.sh --nodes=1 .* -- .*demo.yaml --set method=best_of_n --set 'rounds=every 128'$" one.txt ||
+    fail "the suggested command is not this job's"
 
 # ---- against a run: memory to the byte, work from its own lengths ----
 tiny_job
@@ -41,6 +51,13 @@ for point in "method=best_of_n" "method=speculative_rejection" "method=best_of_n
     check memory plan.json said.txt
     check work plan.json run.h5 "$SPECREJ"
 done
+
+# ---- many candidates: some are simulated, in seconds ----
+many=(--set n=1000000 --set sampling.max_new_tokens=16 --set sampling.ignore_eos=true --set record.candidates=best --set output=many.h5)
+planned many.json job.yaml "${many[@]}" --memory 1000 --set method=best_of_n --set budget_tokens=4000
+check many many.json
+planned many.json job.yaml "${many[@]}" --memory 1000 --set method=speculative_rejection --set budget_tokens=20000000 --set "rounds=every 8"
+check many many.json
 
 # ---- what is broken ----
 # refused PATTERN ARGUMENT...: status 2, a line of stderr with the pattern, nothing on stdout.
@@ -78,6 +95,12 @@ for key in generator reward; do
     rm $key-unreadable/model.safetensors
     mkdir $key-unreadable/model.safetensors
     refused "$key-unreadable/model.safetensors.*download" job.yaml "${small[@]}" --set $key.path=$key-unreadable
+    copy $key-pickled $from ''
+    rm -f $key-pickled/golden.safetensors && mv $key-pickled/model.safetensors $key-pickled/pytorch_model.bin
+    refused "$key-pickled: only pickled weights.*convert" job.yaml "${small[@]}" --set $key.path=$key-pickled
+    copy $key-half $from ''
+    mv $key-half/model.safetensors $key-half/model-00001-of-00002.safetensors
+    refused "$key-half: there are \*.safetensors, but .*index.json" job.yaml "${small[@]}" --set $key.path=$key-half
     mkdir -p $key-arch
     echo '{"architectures": ["ParrotForCausalLM"], "model_type": "parrot"}' >$key-arch/config.json
     refused "$key-arch/config.json.*[Pp]arrot.*README" job.yaml "${small[@]}" --set $key.path=$key-arch

@@ -198,6 +198,43 @@ static void best_of_n(void **state)
     work_free(&w);
 }
 
+/* Sixteen in 16 pages are eight in 8 that are two each, where all are alike. */
+static void each_is_two(enum policy_kind kind)
+{
+    struct work_setup one = setup(kind, 16, 16), two = setup(kind, 8, 8);
+    struct work a, b;
+    two.each = 2;
+    one.job = two.job = &waves; /* Best-of-N: who has to wait waits alone otherwise */
+    one.keeps_prefix = two.keeps_prefix = false; /* the prompt is read once a scoring, not twice */
+    simulate(&a, &one, 64);
+    simulate(&b, &two, 64);
+    assert_int_equal(a.tokens, b.tokens);
+    assert_int_equal(a.rows_scored, b.rows_scored);
+    assert_int_equal(a.texts_scored, b.texts_scored);
+    assert_int_equal(a.rounds, b.rounds);
+    assert_int_equal(a.decisions, b.decisions);
+    assert_int_equal(a.evictions, b.evictions);
+    assert_int_equal(a.peak_pages, b.peak_pages);
+    assert_int_equal(a.complete, b.complete);
+    assert_int_equal(a.complete_tokens, b.complete_tokens);
+    assert_int_equal(a.steps.n, b.steps.n);
+    assert_memory_equal(a.steps.items, b.steps.items, a.steps.n * sizeof *a.steps.items);
+    assert_int_equal(a.scores.n, b.scores.n);
+    for (size_t i = 0; i < a.scores.n; i++) {
+        assert_int_equal(a.scores.items[i].rows, b.scores.items[i].rows);
+        NEAR(a.scores.items[i].keys, b.scores.items[i].keys);
+    }
+    work_free(&a);
+    work_free(&b);
+}
+
+static void alike_candidates(void **state)
+{
+    (void)state;
+    each_is_two(POLICY_SPECULATIVE_REJECTION);
+    each_is_two(POLICY_BEST_OF_N);
+}
+
 /* ---- price ---- */
 
 static struct arch llama(void)
@@ -392,8 +429,9 @@ int main(void)
         cmocka_unit_test(lengths_by_hand),  cmocka_unit_test(lengths_with_rejected),
         cmocka_unit_test(memory_rounds),    cmocka_unit_test(rounds_that_need_not_be),
         cmocka_unit_test(scheduled_rounds), cmocka_unit_test(best_of_n),
-        cmocka_unit_test(price_of_a_step),  cmocka_unit_test(price_of_scoring),
-        cmocka_unit_test(schedule),         cmocka_unit_test(memory),
+        cmocka_unit_test(alike_candidates), cmocka_unit_test(price_of_a_step),
+        cmocka_unit_test(price_of_scoring), cmocka_unit_test(schedule),
+        cmocka_unit_test(memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

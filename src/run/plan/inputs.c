@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/safetensors.h"
 #include "run/model_setup.h"
 
 #include <stdio.h>
@@ -45,11 +46,11 @@ static void check_weights(struct plan_model *m, const struct model_ref *ref,
                   m->role);
         return;
     }
-    if (!has_file(m->folder, "model.safetensors", notes) &&
-        !has_file(m->folder, "model.safetensors.index.json", notes)) {
-        m->config_only = true;
+    if (safetensors_is_bare(m->folder, &m->config_only, &e) < 0) {
+        notes_problem(notes, &e, again);
         return;
     }
+    if (m->config_only) return;
     if (weights_check(&m->arch, m->folder, on_problem, &l, &found, &e) < 0)
         notes_problem(notes, &e, again);
     if (l.n > MAX_PROBLEMS) {
@@ -68,7 +69,9 @@ static void read_model(struct plan_model *m, const char *role, const struct mode
     *m = (struct plan_model){.role = role, .folder = ref->path};
     if (arch_open(&m->arch, m->folder, &e) < 0) {
         err_context(&e, "%s.path: ", role);
-        notes_problem(notes, &e, "see what is supported: README, Models");
+        bool exists = false;
+        file_exists_in(m->folder, "config.json", &exists, &(struct err){0});
+        notes_problem(notes, &e, exists ? "see what is supported: README, Models" : NULL);
         return;
     }
     m->has_arch = true;
@@ -88,13 +91,12 @@ static bool open_text(struct worker *w, const struct plan_model *g, const struct
                       struct plan_notes *notes)
 {
     struct err e;
-    const char *cure = "see what templates there are: jobs/example.yaml, template";
     if (!g->has_arch || (r->folder && !r->has_arch)) return false;
     bool text = needs_text(g, notes) && (!r->folder || needs_text(r, notes));
     if (!text) return true;
     int rc = worker_open_generator_text(w, &e);
     if (rc == 0 && r->folder) rc = worker_open_reward_text(w, &e);
-    if (rc < 0) notes_problem(notes, &e, cure);
+    if (rc < 0) notes_problem(notes, &e, NULL);
     return rc == 0;
 }
 

@@ -110,6 +110,7 @@ static json_t *point_json(const struct plan_point *p)
     set_count(o, "n_least", p->n_least);
     set_count(o, "n_most", p->n_most);
     set_count(o, "n_fits", p->n_fits);
+    set_count(o, "n_simulated", p->n_simulated ? p->n_simulated : p->n_most);
     json_object_set_new(o, "memory", memory_json(&p->memory));
     set_count(prompt, "tokens_generated", p->mean_work.tokens);
     set_count(prompt, "tokens_scored", p->mean_work.rows_scored);
@@ -118,6 +119,8 @@ static json_t *point_json(const struct plan_point *p)
     set(prompt, "floor_s", p->mean.floor_s);
     set(prompt, "expected_s", p->mean.expected_s);
     set(prompt, "exchange_s", p->mean.exchange_s);
+    set(prompt, "of_best_of_n_tokens", p->of_best_of_n_tokens);
+    set(prompt, "of_best_of_n_time", p->of_best_of_n_time);
     json_object_set_new(prompt, "floor", phases_json(&p->mean.floor));
     json_object_set_new(prompt, "expected", phases_json(&p->mean.expected));
     json_object_set_new(o, "prompt", prompt);

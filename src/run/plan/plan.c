@@ -1,17 +1,24 @@
 #include "run/plan/plan.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "policy/of_job.h"
 #include "run/exit_status.h"
+#include "run/identity.h"
+#include "run/plan/count.h"
 #include "run/plan/like.h"
+#include "run/resume.h"
+#include "run/shell.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SAMPLES      24  /* prompts of a point that are counted one by one */
+#define FEW_SAMPLES  8   /* the same of so many candidates that prompts differ little */
 #define MARGIN_KNOWN 1.5 /* of the time limit, where lengths and efficiency were measured */
 #define MARGIN_ELSE  2.0
 #define MPI_BYTES    12e6 /* what a rank has besides: Open MPI 4.1 on one node */
@@ -19,6 +26,7 @@
 #define MOST_LIMIT_S 1e12 /* of figures that are given one may make any time */
 #define MOST_RANKS   1000000
 #define MOST_GIVEN   1e9 /* GiB or tokens: more cannot be meant, and its bytes overflow */
+#define SHOW_S       1.0
 
 /* ---- what was asked ---- */
 
@@ -57,6 +65,7 @@ static int choose_lengths(struct plan *p, const struct options *o, const struct 
 {
     int64_t max_new = j->sampling.max_new_tokens;
     double mean;
+    p->is_bound = false;
     if (o->like) {
         TRY(like_read(o->like, j, &p->inputs, &p->hardware, &p->lengths, &p->notes, e));
         if (!o->mean_tokens && !j->sampling.ignore_eos) return 0;
@@ -74,6 +83,7 @@ static int choose_lengths(struct plan *p, const struct options *o, const struct 
         return 0;
     }
     lengths_bound(&p->lengths, max_new);
+    p->is_bound = true;
     notes_add(&p->notes, NOTE_ASSUMPTION,
               "response lengths: not known before a run, all are taken to reach "
               "sampling.max_new_tokens %lld (an upper bound; --mean-tokens or --like say better)",
@@ -108,12 +118,25 @@ static int64_t groups_of(const struct plan *p, const struct job *j)
     return groups > 0 ? groups : 1;
 }
 
-static struct point_setup setup_of(const struct plan *p)
+static int64_t samples_of(const struct job *j)
+{
+    return j->n > COUNT_MOST ? FEW_SAMPLES : SAMPLES;
+}
+
+static struct point_setup setup_of(const struct plan *p, const struct job *j)
 {
     return (struct point_setup){.inputs = &p->inputs,
                                 .hardware = &p->hardware,
                                 .lengths = &p->lengths,
-                                .most_samples = SAMPLES};
+                                .most_samples = samples_of(j)};
+}
+
+static const struct plan_point *find_shape(const struct plan_point *points, int64_t n,
+                                           const char *shape)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(points[i].shape, shape) == 0) return &points[i];
+    return NULL;
 }
 
 /* Kept KV that does not fit is dropped and computed again. */
@@ -141,6 +164,23 @@ static void check_rejects(struct plan *p, const struct plan_point *x)
               (long long)j->n, why, cure);
 }
 
+/* The file of this point may be there: of this job, which then goes on, or of another. */
+static void check_file(struct plan *p, const struct job *j)
+{
+    char *path = job_output_path(j), identity[HASH_HEX];
+    struct resume r = {0};
+    struct err e;
+    bool exists = access(path, F_OK) == 0;
+    if (exists && (job_identity(j, identity, &e) < 0 || resume_open(&r, path, j, identity, &e) < 0))
+        notes_problem(&p->notes, &e, NULL);
+    else if (r.n > 0)
+        notes_add(&p->notes, NOTE_WARNING,
+                  "%s holds %lld prompts already, which are not run again; times here are of all",
+                  path, (long long)r.n);
+    resume_free(&r);
+    free(path);
+}
+
 static void plan_point(struct plan *p, const struct options *o, const struct job *j)
 {
     struct err e = {{0}};
@@ -157,8 +197,17 @@ static void plan_point(struct plan *p, const struct options *o, const struct job
                   (long long)p->ranks, (long long)j->parallel.tensor);
         return;
     }
-    struct point_setup s = setup_of(p);
+    check_file(p, j);
+    struct point_setup s = setup_of(p, j);
     struct plan_point *point = &p->points[p->n_points];
+    char shape[HASH_HEX];
+    point_shape(j, shape);
+    const struct plan_point *same = find_shape(p->points, p->n_points, shape);
+    if (same) {
+        *point = point_copy(same, j);
+        p->n_points++;
+        return;
+    }
     if (point_make(point, &s, j, j->parallel.tensor, groups_of(p, j), &e) < 0) {
         notes_problem(&p->notes, &e, NULL);
         point_free(point);
@@ -169,11 +218,42 @@ static void plan_point(struct plan *p, const struct options *o, const struct job
     p->n_points++;
 }
 
-static double all_points_s(const struct plan *p)
+/* ---- what rejection saves ---- */
+
+/* The point of that shape, in the sweep or made for this, or NULL: its models are no longer open.
+ */
+static const struct plan_point *find_best_of_n(struct plan *p, const struct job *j, int64_t n)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < p->n_points; i++) sum += p->points[i].job_s;
-    return sum;
+    char shape[HASH_HEX];
+    point_shape(j, shape);
+    const struct plan_point *there = find_shape(p->points, p->n_points, shape);
+    if (!there) there = find_shape(p->best_of_n.items, (int64_t)p->best_of_n.n, shape);
+    if (there || !plan_inputs_same(p->job, j)) return there;
+    struct job sized = *j;
+    struct point_setup s = setup_of(p, j);
+    struct plan_point made;
+    struct err e;
+    sized.n = n; /* auto, too: as many as rejection starts with */
+    if (point_make(&made, &s, &sized, j->parallel.tensor, groups_of(p, j), &e) < 0) {
+        point_free(&made);
+        return NULL;
+    }
+    made.job = NULL; /* it lives no longer than this */
+    memcpy(made.shape, shape, sizeof shape);
+    ARRAY_PUSH(p->best_of_n, made);
+    return &p->best_of_n.items[p->best_of_n.n - 1];
+}
+
+static void compare_with_best_of_n(struct plan *p, struct plan_point *x)
+{
+    struct job j = *x->job;
+    if (j.method != METHOD_SPECULATIVE_REJECTION || j.alpha <= 0) return;
+    j.method = METHOD_BEST_OF_N;
+    j.compat = COMPAT_OFF;
+    const struct plan_point *y = find_best_of_n(p, &j, x->n_most);
+    if (!y) return;
+    x->of_best_of_n_tokens = (double)x->mean_work.tokens / (double)y->mean_work.tokens;
+    x->of_best_of_n_time = x->mean.expected_s / y->mean.expected_s;
 }
 
 static double all_points_bytes(const struct plan *p)
@@ -195,6 +275,15 @@ static void check_room(struct plan *p)
               bytes / 1e9, p->output.folder, p->output.free_bytes / 1e9);
 }
 
+static void assume_alike(struct plan *p, const struct plan_point *x)
+{
+    if (x->n_simulated == 0) return;
+    notes_add(&p->notes, NOTE_ASSUMPTION,
+              "candidates: of n %lld, %lld are simulated, the others are taken to be like these, "
+              "which is up to 5 %% off",
+              (long long)x->n_most, (long long)x->n_simulated);
+}
+
 static void assume_in_general(struct plan *p)
 {
     const struct job *j = p->points[0].job;
@@ -204,11 +293,12 @@ static void assume_in_general(struct plan *p)
             &p->notes, NOTE_ASSUMPTION,
             "rejection: rewards are drawn without regard to length, the cuts are the policy's "
             "own");
-    if (counted > SAMPLES)
+    if (counted > samples_of(j))
         notes_add(
             &p->notes, NOTE_ASSUMPTION,
-            "prompts: %d of %lld are counted one by one, the others take turns with their times",
-            SAMPLES, (long long)counted);
+            "prompts: %lld of %lld are counted one by one, the others take turns with their times",
+            (long long)samples_of(j), (long long)counted);
+    for (int64_t i = 0; i < p->n_points; i++) assume_alike(p, &p->points[i]);
     if (p->inputs.models[1].folder && p->inputs.text_ratio != 1)
         notes_add(&p->notes, NOTE_ASSUMPTION,
                   "reward model: %.3f tokens for one of the generator's (measured on the prompts)",
@@ -246,18 +336,38 @@ static double resident_bytes(void)
     return kib * 1024;
 }
 
-static double time_limit_s(const struct plan *p)
+/* Of one point, or of the longest: points are tasks of their own. */
+static long long time_limit_s(const struct plan *p)
 {
     bool known = p->hardware.figures[FIGURE_EFFICIENCY].source == FIGURE_MEASURED;
-    double s = all_points_s(p) * (known ? MARGIN_KNOWN : MARGIN_ELSE);
-    return fmin(ceil(s / LIMIT_STEP_S) * LIMIT_STEP_S, MOST_LIMIT_S);
+    double most = 0;
+    for (int64_t i = 0; i < p->n_points; i++) most = fmax(most, p->points[i].job_s);
+    double s = most * (known ? MARGIN_KNOWN : MARGIN_ELSE);
+    return (long long)fmin(ceil(s / LIMIT_STEP_S) * LIMIT_STEP_S, MOST_LIMIT_S);
 }
 
-static void suggest(struct plan *p)
+static void append_option(char **line, const char *name, const char *value)
+{
+    char *word = shell_word(value), *longer = mem_printf("%s %s %s", *line, name, word);
+    free(word);
+    free(*line);
+    *line = longer;
+}
+
+/* The job file and what was said with it. */
+static char *job_words(const struct plan *p, const struct options *o)
+{
+    char *line = shell_word(p->file);
+    for (int i = 0; i < o->n_set; i++) append_option(&line, "--set", o->set[i]);
+    for (int i = 0; i < o->n_points; i++) append_option(&line, "--point", o->points[i]);
+    return line;
+}
+
+static void suggest(struct plan *p, const struct options *o)
 {
     int64_t per_node = (int64_t)hardware_get(&p->hardware, FIGURE_RANKS_PER_NODE);
     int64_t nodes = (p->ranks + per_node - 1) / per_node, tasks = (p->ranks + nodes - 1) / nodes;
-    long long limit = (long long)time_limit_s(p);
+    long long limit = time_limit_s(p);
     char device[96];
     const struct point_memory *m = &p->points[0].memory;
     if (p->hardware.is_cuda)
@@ -265,13 +375,30 @@ static void suggest(struct plan *p)
     else
         snprintf(device, sizeof device, "--cpus-per-task=%d --mem=%.0fM", p->hardware.threads,
                  ceil((m->taken + p->program_bytes) * (double)tasks * 1.25 / 0x1p20));
-    snprintf(p->submit, sizeof p->submit,
-             "slurm/submit.sh --nodes=%lld --ntasks-per-node=%lld %s --time=%lld:%02lld:00 -- %s",
-             (long long)nodes, (long long)tasks, device, limit / 3600, limit % 3600 / 60, p->file);
+    char *job = job_words(p, o);
+    char *asked =
+        mem_printf("--nodes=%lld --ntasks-per-node=%lld %s --time=%lld:%02lld:00", (long long)nodes,
+                   (long long)tasks, device, limit / 3600, limit % 3600 / 60);
+    p->submit = p->n_points > 1 ? mem_printf("specrej sweep %s --submit -- %s", job, asked)
+                                : mem_printf("slurm/submit.sh %s -- %s", asked, job);
+    free(asked);
+    free(job);
+}
+
+/* A sweep of many points takes a while: a person sees how far it is.  at == total: the line goes.
+ */
+static void show_progress(int64_t at, int64_t total, double *shown_s)
+{
+    if (!isatty(STDERR_FILENO) || (at < total && clock_s() - *shown_s < SHOW_S)) return;
+    fprintf(stderr, "\r\033[K");
+    if (at < total) fprintf(stderr, "plan: %lld of %lld points", (long long)at, (long long)total);
+    fflush(stderr);
+    *shown_s = clock_s();
 }
 
 static void make(struct plan *p, const struct options *o)
 {
+    double shown_s = clock_s();
     p->points = mem_calloc((size_t)p->sweep.n_points, sizeof *p->points);
     int64_t chosen = 0;
     for (int64_t i = 0; i < p->sweep.n_points; i++) {
@@ -284,31 +411,39 @@ static void make(struct plan *p, const struct options *o)
             output_look(&p->output, j, &p->notes);
         }
         plan_point(p, o, j);
+        show_progress(i, p->sweep.n_points, &shown_s);
     }
+    show_progress(p->sweep.n_points, p->sweep.n_points, &shown_s);
     if (chosen == 0)
         notes_add(&p->notes, NOTE_PROBLEM,
                   "no point of this sweep has that id; specrej sweep lists them");
     check_room(p);
     if (p->n_points == 0) return;
+    for (int64_t i = 0; i < p->n_points; i++) compare_with_best_of_n(p, &p->points[i]);
     p->program_bytes = resident_bytes() + MPI_BYTES;
     assume_in_general(p);
-    suggest(p);
-    struct point_setup s = setup_of(p);
+    suggest(p, o);
+    struct point_setup s = setup_of(p, p->points[0].job);
     scale_make(&p->scale, &s, p->points[0].job);
 }
 
-static int tell(const struct plan *p, bool json)
+static int tell(const struct plan *p, const struct options *o)
 {
     bool broken = notes_count(&p->notes, NOTE_PROBLEM) > 0;
     for (size_t i = 0; i < p->notes.n; i++)
         if (p->notes.items[i].kind == NOTE_PROBLEM) log0(LOG_ERROR, "%s", p->notes.items[i].text);
-    if (json) {
+    if (o->json) {
         json_t *root = plan_to_json(p);
         json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
         putchar('\n');
         json_decref(root);
     } else if (!broken) {
         plan_print_text(p, stdout);
+        if (o->verbose)
+            plan_print_details(p, stdout);
+        else
+            puts("\n--verbose says more: models, prompts, memory, scaling, figures, what is "
+                 "assumed");
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         log0(LOG_ERROR, "cannot write the plan: %s", strerror(errno));
@@ -331,10 +466,13 @@ int verb_plan(const struct options *o, const char *command, struct comm *world, 
             log0(LOG_ERROR, "%s", e->text);
         } else {
             make(&p, o);
-            status = tell(&p, o->json);
+            status = tell(&p, o);
         }
         for (int64_t i = 0; i < p.n_points; i++) point_free(&p.points[i]);
+        for (size_t i = 0; i < p.best_of_n.n; i++) point_free(&p.best_of_n.items[i]);
+        free(p.best_of_n.items);
         free(p.points);
+        free(p.submit);
         release(&p);
         notes_free(&p.notes);
         sweep_free(&p.sweep);

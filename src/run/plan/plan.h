@@ -6,6 +6,7 @@
  *   plan_lengths   how long responses are
  *   plan_work      a prompt without a model: the real policy over counts of candidates and pages
  *   plan_price     counted work in seconds
+ *   plan_count     both for one prompt, however many candidates it has
  *   plan_point     memory, candidates and times of one point
  *   plan_scale     the same on more ranks
  *   plan_files     where results go
@@ -36,14 +37,23 @@ struct plan {
 
     struct plan_point *points; /* owned [n_points] */
     int64_t n_points;
+    struct { /* Best-of-N that points are held against and that is none of them */
+        struct plan_point *items;
+        size_t n, cap;
+    } best_of_n;
     struct scale scale;   /* of the first point */
+    bool is_bound;        /* lengths and efficiency are nobody's measurement */
     double program_bytes; /* host memory of a rank besides its models */
-    char submit[4600];    /* a command line */
+    char *submit;         /* owned: a command line; NULL: there is no point */
 };
 
 /* The verb.  Exit status: 0, or 2 with a line for each problem. */
 int verb_plan(const struct options *o, const char *command, struct comm *world, struct err *e);
 
+/* What a person asks first: does it fit, how long, how many rounds, what is saved; then the points.
+ */
 void plan_print_text(const struct plan *p, FILE *out);
+/* Everything else: models, prompts, memory, scaling, figures, what was assumed. */
+void plan_print_details(const struct plan *p, FILE *out);
 /* The same for programs; caller json_decref()s. */
 json_t *plan_to_json(const struct plan *p);

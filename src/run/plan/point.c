@@ -1,6 +1,7 @@
 #include "run/plan/point.h"
 
 #include "base/mem.h"
+#include "run/plan/count.h"
 #include "run/plan/files.h"
 #include "run/prompt.h"
 
@@ -118,154 +119,37 @@ static struct worker_needs needs_of(const struct plan_inputs *in)
 
 /* ---- prompts ---- */
 
-struct counting {
-    const struct point_setup *s;
-    const struct worker *w; /* with job, budget and groups */
-    struct price_setup price;
-    struct plan_point *p;
-    int64_t n_counted;
-};
-
-static void set_up(const struct counting *c, const struct plan_prompt *prompt, int64_t n,
-                   struct work_setup *s)
-{
-    const struct job *j = c->w->job;
-    const struct plan_inputs *in = c->s->inputs;
-    *s = (struct work_setup){.policy = policy_of_job(j),
-                             .job = j,
-                             .reward_is_self = c->w->reward_is_self,
-                             .keeps_kv =
-                                 j->reward.cache == CACHE_DEVICE || j->reward.cache == CACHE_HOST,
-                             .keeps_prefix = j->reward.cache != CACHE_NONE,
-                             .prompt_tokens = prompt->tokens,
-                             .reward_prompt_tokens = prompt->reward_tokens - in->closing_tokens,
-                             .closing_tokens = in->closing_tokens,
-                             .text_ratio = in->text_ratio};
-    s->policy.config.n = n;
-    s->own_pages = c->w->budget_pages - pages_of(prompt->tokens);
-    if (s->reward_prompt_tokens < 0) s->reward_prompt_tokens = 0;
-}
-
-static void add_work(struct work *sum, const struct work *w)
-{
-    sum->prompt_tokens += w->prompt_tokens;
-    sum->reward_prompt_tokens += w->reward_prompt_tokens;
-    sum->tokens += w->tokens;
-    sum->rows_scored += w->rows_scored;
-    sum->texts_scored += w->texts_scored;
-    sum->rounds += w->rounds;
-    sum->decisions += w->decisions;
-    sum->evictions += w->evictions;
-    sum->complete += w->complete;
-    sum->complete_tokens += w->complete_tokens;
-    if (w->peak_pages > sum->peak_pages) sum->peak_pages = w->peak_pages;
-}
-
-static void add_price(struct price *sum, const struct price *x)
-{
-    double *to = (double *)sum;
-    const double *from = (const double *)x;
-    for (size_t i = 0; i < sizeof *sum / sizeof(double); i++) to[i] += from[i];
-}
-
-static double bytes_of(const struct job *j, const struct work *w, int64_t n)
-{
-    struct output_counts c = {.candidates = n,
-                              .tokens = w->tokens,
-                              .complete = w->complete,
-                              .complete_tokens = w->complete_tokens,
-                              .texts = w->texts_scored,
-                              .rounds = w->rounds,
-                              .steps = (int64_t)w->steps.n};
-    return output_prompt_bytes(j, &c);
-}
-
-/* Rows through the judge, once every complete candidate. */
-static double judge_price_s(const struct counting *c, const struct work *w,
-                            const struct plan_prompt *prompt)
-{
-    const struct plan_inputs *in = c->s->inputs;
-    if (!in->models[2].folder) return 0;
-    struct work_score texts = {
-        .rows = w->complete_tokens,
-        .texts = w->complete,
-        .keys = (double)w->complete_tokens *
-                ((double)prompt->tokens +
-                 (double)w->complete_tokens / 2 / (double)(w->complete ? w->complete : 1))};
-    struct work judged = {.reward_prompt_tokens = prompt->tokens};
-    ARRAY_PUSH(judged.scores, texts);
-    struct price_setup p = c->price;
-    p.reward = &in->models[2].arch;
-    p.groups = 1;
-    double s = price_work(&p, &judged).expected_s;
-    work_free(&judged);
-    return s;
-}
-
-static int count_prompt(struct counting *c, const struct plan_prompt *prompt, struct price *x,
-                        struct err *e)
-{
-    struct plan_point *p = c->p;
-    struct work_setup setup;
-    struct work w;
-    int64_t n = prompt_candidates(c->w, prompt->tokens, e);
-    if (n == 0) return -1;
-    set_up(c, prompt, n, &setup);
-    int64_t *lengths = mem_calloc((size_t)n, sizeof *lengths);
-    for (int64_t i = 0; i < n; i++) lengths[i] = lengths_draw(c->s->lengths, prompt->index, i);
-    work_simulate(&w, &setup, lengths);
-    *x = price_work(&c->price, &w);
-    add_work(&p->mean_work, &w);
-    add_price(&p->mean, x);
-    p->file_bytes += bytes_of(c->w->job, &w, n);
-    p->judge_s += judge_price_s(c, &w, prompt);
-    if (p->n_least == 0 || n < p->n_least) p->n_least = n;
-    if (n > p->n_most) p->n_most = n;
-    c->n_counted++;
-    free(lengths);
-    work_free(&w);
-    return 0;
-}
-
-static void divide_by(struct plan_point *p, int64_t n)
-{
-    struct work *w = &p->mean_work;
-    int64_t *counts[] = {&w->prompt_tokens,  &w->reward_prompt_tokens,
-                         &w->tokens,         &w->rows_scored,
-                         &w->texts_scored,   &w->decisions,
-                         &w->evictions,      &w->complete,
-                         &w->complete_tokens};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i] /= n;
-    w->rounds = (w->rounds + n / 2) / n;
-    double *x = (double *)&p->mean;
-    for (size_t i = 0; i < sizeof p->mean / sizeof(double); i++) x[i] /= (double)n;
-    p->file_bytes /= (double)n;
-    p->judge_s /= (double)n;
-}
-
 /* Of the prompts that fit, some that are spread evenly are counted; the others take turns with
  * their times. */
-static int count_prompts(struct counting *c, struct err *e)
+static int count_prompts(struct plan_point *p, const struct point_setup *s,
+                         const struct count_setup *c, struct err *e)
 {
-    const struct plan_inputs *in = c->s->inputs;
-    struct plan_point *p = c->p;
-    int64_t fit = in->n - in->n_skipped;
-    int64_t samples = fit < c->s->most_samples ? fit : c->s->most_samples;
+    const struct plan_inputs *in = s->inputs;
+    struct prompt_count sum = {0}, one;
+    int64_t fit = in->n - in->n_skipped, counted = 0;
+    int64_t samples = fit < s->most_samples ? fit : s->most_samples;
     p->n_prompts = fit;
     p->prompt_s = mem_calloc((size_t)fit, sizeof *p->prompt_s);
     p->prompt_floor_s = mem_calloc((size_t)fit, sizeof *p->prompt_floor_s);
     for (int64_t i = 0, k = 0; i < in->n; i++) {
-        struct price x;
-        if (!in->prompts[i].fits || k++ != c->n_counted * fit / samples) continue;
-        TRY(count_prompt(c, &in->prompts[i], &x, e));
-        p->prompt_s[c->n_counted - 1] = x.expected_s;
-        p->prompt_floor_s[c->n_counted - 1] = x.floor_s;
+        if (!in->prompts[i].fits || k++ != counted * fit / samples) continue;
+        TRY(count_prompt(&one, c, &in->prompts[i], e));
+        p->prompt_s[counted] = one.price.expected_s;
+        p->prompt_floor_s[counted++] = one.price.floor_s;
+        if (p->n_least == 0 || one.n < p->n_least) p->n_least = one.n;
+        if (one.n > p->n_most) p->n_most = one.n;
+        if (one.n > one.counted) p->n_simulated = one.counted;
+        count_add(&sum, &one);
     }
     for (int64_t i = samples; i < fit; i++) {
         p->prompt_s[i] = p->prompt_s[i % samples];
         p->prompt_floor_s[i] = p->prompt_floor_s[i % samples];
     }
-    if (c->n_counted > 0) divide_by(p, c->n_counted);
+    if (counted > 0) count_divide(&sum, counted);
+    p->mean_work = sum.work;
+    p->mean = sum.price;
+    p->file_bytes = sum.file_bytes;
+    p->judge_s = sum.judge_s;
     return 0;
 }
 
@@ -331,6 +215,13 @@ static void sum_up(struct plan_point *p, const struct point_setup *s, bool share
     p->file_bytes = output_file_bytes() + p->file_bytes * (double)p->n_prompts;
 }
 
+void point_shape(const struct job *j, char out[HASH_HEX])
+{
+    struct job seedless = *j;
+    seedless.seed = 0;
+    job_point_id(&seedless, out);
+}
+
 int point_make(struct plan_point *p, const struct point_setup *s, const struct job *j,
                int64_t tensor, int64_t groups, struct err *e)
 {
@@ -339,8 +230,13 @@ int point_make(struct plan_point *p, const struct point_setup *s, const struct j
     struct backend_ops ops;
     struct worker w = in->worker, judge = in->judge;
     struct worker_needs needs = needs_of(in);
-    *p = (struct plan_point){.job = j, .tensor = tensor, .groups = groups};
+    *p = (struct plan_point){.job = j,
+                             .tensor = tensor,
+                             .groups = groups,
+                             .of_best_of_n_tokens = NAN,
+                             .of_best_of_n_time = NAN};
     job_point_id(j, p->id);
+    point_shape(j, p->shape);
     planned_device_init(&device, &ops, s->hardware);
     w.job = j;
     w.grid.n_groups = to_int(groups);
@@ -352,10 +248,10 @@ int point_make(struct plan_point *p, const struct point_setup *s, const struct j
     }
     p->n_fits = largest_n(&w, in);
     bool shared = j->parallel.split == SPLIT_CANDIDATES;
-    struct counting c = {
-        .s = s,
-        .w = &w,
-        .p = p,
+    struct count_setup c = {
+        .inputs = in,
+        .lengths = s->lengths,
+        .worker = &w,
         .price = {.hardware = s->hardware,
                   .generator = &in->models[0].arch,
                   .reward = in->models[1].folder ? &in->models[1].arch : NULL,
@@ -364,9 +260,22 @@ int point_make(struct plan_point *p, const struct point_setup *s, const struct j
                   .max_rows = s->hardware->max_rows,
                   .across_nodes =
                       (double)tensor > hardware_get(s->hardware, FIGURE_RANKS_PER_NODE)}};
-    TRY(count_prompts(&c, e));
+    TRY(count_prompts(p, s, &c, e));
     sum_up(p, s, shared);
     return 0;
+}
+
+struct plan_point point_copy(const struct plan_point *p, const struct job *j)
+{
+    struct plan_point x = *p;
+    size_t bytes = (size_t)p->n_prompts * sizeof *p->prompt_s;
+    x.job = j;
+    job_point_id(j, x.id);
+    x.prompt_s = mem_calloc((size_t)p->n_prompts, sizeof *x.prompt_s);
+    x.prompt_floor_s = mem_calloc((size_t)p->n_prompts, sizeof *x.prompt_floor_s);
+    memcpy(x.prompt_s, p->prompt_s, bytes);
+    memcpy(x.prompt_floor_s, p->prompt_floor_s, bytes);
+    return x;
 }
 
 void point_free(struct plan_point *p)

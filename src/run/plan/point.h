@@ -15,9 +15,11 @@ struct point_memory { /* bytes of a rank */
 struct plan_point {
     const struct job *job; /* borrowed */
     char id[HASH_HEX];
+    char shape[HASH_HEX]; /* its id with seed 0: points of one shape have one plan */
     int64_t tensor, groups;
     struct point_memory memory, judge_memory; /* judge: zero without one */
     int64_t n_least, n_most;                  /* candidates of a prompt, over the prompts */
+    int64_t n_simulated; /* of them, the others being like these (run/plan/count.h); 0: all */
     int64_t n_fits; /* the largest n whose candidates all reach min_round_tokens, median prompt */
     struct work mean_work; /* per prompt; its arrays are empty */
     struct price mean;     /* per prompt */
@@ -26,6 +28,9 @@ struct plan_point {
     int64_t n_prompts;
     double start_s, judge_s, job_s, job_floor_s; /* job_s: start and judge included */
     double file_bytes;
+    /* Tokens generated and time of a prompt over those of Best-of-N with as many candidates; NaN:
+     * not compared. */
+    double of_best_of_n_tokens, of_best_of_n_time;
 };
 
 struct point_setup {
@@ -36,10 +41,13 @@ struct point_setup {
                              times */
 };
 
+void point_shape(const struct job *j, char out[HASH_HEX]);
 /* -1 with *e: it does not fit.  Release with point_free in both cases. */
 int point_make(struct plan_point *p, const struct point_setup *s, const struct job *j,
                int64_t tensor, int64_t groups, struct err *e);
 void point_free(struct plan_point *p);
+/* The same for a job of this shape.  Caller point_free()s. */
+struct plan_point point_copy(const struct plan_point *p, const struct job *j);
 
 /* Seconds until n prompts are done that take prompt_s[i % n_times], given to whichever of `groups`
  * is free first, and written down one after the other in commit_s each. */

@@ -1,10 +1,13 @@
 #include "run/plan/scale.h"
 
+#include "run/plan/count.h"
+
 #include <math.h>
 #include <stdlib.h>
 
 #define WEAK_PROMPTS 16
 #define SAMPLES      8 /* prompts that are counted one by one for each cell */
+#define FEW_SAMPLES  2 /* of so many candidates that prompts differ little */
 
 /* A prompt that all groups share: its candidates are divided, its budget is the sum of theirs. */
 static double candidate_s(const struct point_setup *s, const struct job *j, int64_t tensor,
@@ -68,7 +71,7 @@ void scale_make(struct scale *t, const struct point_setup *s, const struct job *
     struct point_setup few = *s;
     struct job divided = *j;
     int64_t per_node = (int64_t)hardware_get(s->hardware, FIGURE_RANKS_PER_NODE);
-    few.most_samples = SAMPLES;
+    few.most_samples = j->n > COUNT_MOST ? FEW_SAMPLES : SAMPLES;
     divided.parallel.split = SPLIT_PROMPTS;
     *t = (struct scale){.weak_prompts = WEAK_PROMPTS};
     for (int64_t ranks = 1; ranks <= SCALE_MAX_RANKS; ranks *= 2)

@@ -2,6 +2,9 @@
 #include "base/clock.h"
 #include "run/plan/plan.h"
 
+#include <math.h>
+#include <stdarg.h>
+
 struct text {
     char s[32];
 };
@@ -184,6 +187,124 @@ static void print_notes(const struct plan *p, enum note_kind kind, const char *t
         if (p->notes.items[i].kind == kind) fprintf(out, "  - %s\n", p->notes.items[i].text);
 }
 
+static void print_line(FILE *out, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void print_line(FILE *out, const char *what, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(out, "  %-8s", what);
+    vfprintf(out, fmt, ap);
+    fputc('\n', out);
+    va_end(ap);
+}
+
+static void print_fit(const struct plan *p, FILE *out)
+{
+    const struct plan_point *x = &p->points[0];
+    for (int64_t i = 1; i < p->n_points; i++)
+        if (p->points[i].memory.taken > x->memory.taken) x = &p->points[i];
+    print_line(out, "fits",
+               "%s: a rank takes %s of %s and %s beside it; %lld KV tokens a prompt: n up to %lld",
+               p->inputs.what_if ? "it would (no weights here: the job itself cannot run)" : "yes",
+               bytes_text(x->memory.taken).s, bytes_text(x->memory.device).s,
+               bytes_text(p->program_bytes).s, (long long)x->memory.budget_tokens,
+               (long long)x->n_fits);
+}
+
+static void print_time(const struct plan *p, FILE *out)
+{
+    double sum = 0, least = INFINITY, most = 0;
+    for (int64_t i = 0; i < p->n_points; i++) {
+        double s = p->points[i].job_s;
+        sum += s;
+        if (s < least) least = s;
+        if (s > most) most = s;
+    }
+    if (p->n_points > 1)
+        print_line(out, "takes", "%s on %lld rank%s, a point %s to %s", seconds_text(sum).s,
+                   (long long)p->ranks, p->ranks == 1 ? "" : "s", seconds_text(least).s,
+                   seconds_text(most).s);
+    else
+        print_line(out, "takes", "%s on %lld rank%s", seconds_text(sum).s, (long long)p->ranks,
+                   p->ranks == 1 ? "" : "s");
+    const struct figure *f = &p->hardware.figures[FIGURE_EFFICIENCY];
+    bool guessed = f->source == FIGURE_ASSUMED;
+    if (p->is_bound)
+        print_line(out, "",
+                   "at most: all answers are taken to %lld tokens%s; better: --like "
+                   "FILE.h5, a result of a few prompts",
+                   (long long)p->lengths.max_new,
+                   guessed ? ", the machine's efficiency guessed" : "");
+    else if (guessed)
+        print_line(out, "",
+                   "with efficiency %g, which is guessed; better: --like FILE.h5, a result "
+                   "of a few prompts",
+                   f->value);
+}
+
+/* "0.24", "0.24 to 0.61"; one of them NaN: not there. */
+struct range {
+    double least, most;
+    int64_t n;
+};
+
+static void range_add(struct range *r, double v)
+{
+    if (isnan(v)) return;
+    if (r->n == 0 || v < r->least) r->least = v;
+    if (r->n == 0 || v > r->most) r->most = v;
+    r->n++;
+}
+
+static struct text range_text(const struct range *r, double scale, const char *unit)
+{
+    struct text t;
+    double least = round(r->least * scale), most = round(r->most * scale);
+    if (least < most)
+        snprintf(t.s, sizeof t.s, "%.0f to %.0f%s", least, most, unit);
+    else
+        snprintf(t.s, sizeof t.s, "%.0f%s", least, unit);
+    return t;
+}
+
+static void print_rejection(const struct plan *p, FILE *out)
+{
+    struct range rounds = {0}, tokens = {0}, time = {0};
+    for (int64_t i = 0; i < p->n_points; i++) {
+        const struct plan_point *x = &p->points[i];
+        if (x->job->method != METHOD_SPECULATIVE_REJECTION) continue;
+        range_add(&rounds, (double)x->mean_work.rounds);
+        range_add(&tokens, 1 - x->of_best_of_n_tokens);
+        range_add(&time, 1 - x->of_best_of_n_time);
+    }
+    if (rounds.n == 0) return;
+    print_line(out, "rounds", "%s a prompt, the last of which rejects nothing",
+               range_text(&rounds, 1, "").s);
+    if (tokens.n > 0)
+        print_line(out, "saves", "%s of the tokens and %s of the time of Best-of-N of the same N",
+                   range_text(&tokens, 100, " %").s, range_text(&time, 100, " %").s);
+}
+
+static void print_summary(const struct plan *p, FILE *out)
+{
+    double bytes = 0;
+    for (int64_t i = 0; i < p->n_points; i++) bytes += p->points[i].file_bytes;
+    print_fit(p, out);
+    print_time(p, out);
+    print_rejection(p, out);
+    print_line(out, "prompts", "%lld, of %lld to %lld tokens%s; %lld would be skipped",
+               (long long)p->inputs.n, (long long)p->inputs.shortest, (long long)p->inputs.longest,
+               p->inputs.lengths_guessed ? " (guessed)" : "", (long long)p->inputs.n_skipped);
+    char others[48] = "";
+    if (p->n_points > 1)
+        snprintf(others, sizeof others, " and %lld more", (long long)p->n_points - 1);
+    print_line(out, "writes", "%s%s, about %s in all; %s free", p->output.path, others,
+               bytes_text(bytes).s, bytes_text(p->output.free_bytes).s);
+    print_line(out, "submit", "%s", p->submit);
+}
+
 void plan_print_text(const struct plan *p, FILE *out)
 {
     const struct plan_point *x = &p->points[0];
@@ -192,15 +313,19 @@ void plan_print_text(const struct plan *p, FILE *out)
             p->ranks == 1 ? "" : "s", (long long)x->groups, x->groups == 1 ? "" : "s",
             (long long)x->tensor, p->hardware.name, p->hardware.is_cuda ? "cuda" : "cpu",
             dtype_name(p->hardware.dtype));
+    print_summary(p, out);
+    print_notes(p, NOTE_WARNING, "Warnings", out);
+    print_points(p, out);
+}
+
+void plan_print_details(const struct plan *p, FILE *out)
+{
     print_models(p, out);
     print_prompts(p, out);
     print_output(p, out);
-    print_memory("Memory of a rank", &x->memory, out);
+    print_memory("Memory of a rank", &p->points[0].memory, out);
     print_budget(p, out);
-    print_points(p, out);
     print_scale(p, out);
     print_figures(&p->hardware, out);
     print_notes(p, NOTE_ASSUMPTION, "Assumed", out);
-    print_notes(p, NOTE_WARNING, "Warnings", out);
-    fprintf(out, "\nSlurm\n  %s\n", p->submit);
 }

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REWARD_KEY 0x726577617264u
 
@@ -18,7 +19,11 @@ struct sim {
     int32_t *live, *waiting;    /* [n] candidates in order; waiting: a queue */
     int64_t n, n_live, n_waiting, first_waiting;
     int64_t step, round, used; /* used: pages of candidates */
+    int64_t each;              /* candidates that one stands for */
     int64_t mean_complete, sum_complete, n_complete;
+    /* Sums over the live candidates, as generate() left them; void when has_sums is false. */
+    bool has_sums;
+    int64_t need, expected;
     struct policy_actions actions;
     struct work *w;
 };
@@ -52,14 +57,14 @@ static void score(struct sim *m, const int32_t *which, int64_t n)
         c->reward_tokens = c->n_tokens;
         bool ended = c->status == POLICY_COMPLETE && c->n_tokens < s->job->sampling.max_new_tokens;
         int64_t text = llround((double)(c->n_tokens - ended) * s->text_ratio);
-        int64_t kept = m->scored[which[i]], rows = text - kept + s->closing_tokens;
+        int64_t kept = m->scored[which[i]], rows = m->each * (text - kept + s->closing_tokens);
         now.rows += rows;
         now.keys += (double)rows * ((double)s->reward_prompt_tokens + (double)(text + kept) / 2);
         if (s->keeps_kv) m->scored[which[i]] = text;
     }
-    now.texts = n;
+    now.texts = n * m->each;
     m->w->rows_scored += s->reward_is_self ? 0 : now.rows;
-    m->w->texts_scored += n;
+    m->w->texts_scored += now.texts;
     if (n > 0 && !s->reward_is_self) ARRAY_PUSH(m->w->scores, now);
 }
 
@@ -71,7 +76,17 @@ static void complete(struct sim *m, struct policy_candidate *c)
     set_pages(m, c, 0);
     m->sum_complete += c->n_tokens;
     m->n_complete++;
-    m->w->complete_tokens += c->n_tokens;
+    m->w->complete_tokens += m->each * c->n_tokens;
+}
+
+static int64_t expected_pages(const struct sim *m, int64_t n_tokens)
+{
+    return policy_expected_pages(m->s->job, m->mean_complete, n_tokens);
+}
+
+static int64_t need(const struct policy_candidate *c)
+{
+    return sequence_need(c->n_tokens);
 }
 
 /* One token for every live candidate.  The first one needs no pass: it is drawn from the prompt's
@@ -79,51 +94,61 @@ static void complete(struct sim *m, struct policy_candidate *c)
 static void generate(struct sim *m)
 {
     struct work_step step = {0};
-    int64_t n = 0;
+    int64_t n = 0, sum_need = 0, sum_expected = 0;
     for (int64_t i = 0; i < m->n_live; i++) {
         struct policy_candidate *c = &m->c[m->live[i]];
         if (c->n_tokens > 0) {
-            step.B++;
-            step.own += c->n_tokens;
+            step.B += m->each;
+            step.own += m->each * c->n_tokens;
             set_pages(m, c, pages_of(c->n_tokens));
         }
         c->n_tokens++;
-        m->w->tokens++;
-        if (c->n_tokens >= m->lengths[m->live[i]])
+        m->w->tokens += m->each;
+        if (c->n_tokens >= m->lengths[m->live[i]]) {
             complete(m, c);
-        else
-            m->live[n++] = m->live[i];
+            continue;
+        }
+        m->live[n++] = m->live[i];
+        sum_need += need(c);
+        sum_expected += expected_pages(m, c->n_tokens);
     }
     m->n_live = n;
+    m->need = sum_need;
+    m->expected = sum_expected;
+    m->has_sums = true;
     m->step++;
     if (step.B > 0) ARRAY_PUSH(m->w->steps, step);
 }
 
 /* ---- who is in memory: not lockstep (prompt_admit.c) ---- */
 
-static int64_t expected_pages(const struct sim *m, const struct policy_candidate *c)
+static void add_up(struct sim *m)
 {
-    return policy_expected_pages(m->s->job, m->mean_complete, c->n_tokens);
+    m->need = m->expected = 0;
+    for (int64_t i = 0; i < m->n_live; i++) {
+        m->need += need(&m->c[m->live[i]]);
+        m->expected += expected_pages(m, m->c[m->live[i]].n_tokens);
+    }
+    m->has_sums = true;
 }
 
 /* The candidate with the fewest tokens waits; its KV is computed again when it comes back. */
 static void evict(struct sim *m)
 {
-    for (;;) {
-        int64_t sum = 0, victim = 0;
-        for (int64_t i = 0; i < m->n_live; i++) {
-            sum += sequence_need(m->c[m->live[i]].n_tokens);
+    while (m->need > m->s->own_pages - m->used) {
+        int64_t victim = 0;
+        for (int64_t i = 1; i < m->n_live; i++)
             if (m->c[m->live[i]].n_tokens <= m->c[m->live[victim]].n_tokens) victim = i;
-        }
-        if (sum <= m->s->own_pages - m->used) return;
         int32_t out = m->live[victim];
+        m->need -= need(&m->c[out]);
+        m->expected -= expected_pages(m, m->c[out].n_tokens);
         m->c[out].status = POLICY_WAITING;
         set_pages(m, &m->c[out], 0);
         for (int64_t i = victim; i + 1 < m->n_live; i++) m->live[i] = m->live[i + 1];
         m->n_live--;
         m->waiting[--m->first_waiting] = out; /* before the fresh ones */
         m->n_waiting++;
-        m->w->evictions++;
+        m->w->evictions += m->each;
     }
 }
 
@@ -131,22 +156,19 @@ static void restore(struct sim *m, struct policy_candidate *c)
 {
     struct work_step again = {c->n_tokens - 1, (c->n_tokens - 1) * c->n_tokens / 2};
     set_pages(m, c, pages_of(sequence_kv_tokens(c->n_tokens)));
-    if (again.B > 0) ARRAY_PUSH(m->w->steps, again);
+    for (int64_t i = 0; i < m->each && again.B > 0; i++) ARRAY_PUSH(m->w->steps, again);
 }
 
 static void admit(struct sim *m)
 {
+    if (!m->has_sums) add_up(m);
     evict(m);
-    int64_t expected = 0, now = 0;
-    for (int64_t i = 0; i < m->n_live; i++) {
-        now += sequence_need(m->c[m->live[i]].n_tokens);
-        expected += expected_pages(m, &m->c[m->live[i]]);
-    }
+    int64_t expected = m->expected, now = m->need;
     bool waves = m->s->job->batching == BATCHING_STATIC;
     if (waves && m->n_live > 0) return;
     while (m->n_waiting > 0) {
         struct policy_candidate *c = &m->c[m->waiting[m->first_waiting]];
-        int64_t its = expected_pages(m, c);
+        int64_t its = expected_pages(m, c->n_tokens);
         bool fits = expected + its <= m->s->own_pages &&
                     now + pages_of(c->n_tokens + 1) <= m->s->own_pages - m->used;
         if (m->n_live > 0 && !fits) return;
@@ -155,7 +177,7 @@ static void admit(struct sim *m)
         c->status = POLICY_LIVE;
         if (c->n_tokens > 0) restore(m, c);
         expected += its;
-        now += sequence_need(c->n_tokens);
+        now += need(c);
     }
 }
 
@@ -163,14 +185,16 @@ static void admit(struct sim *m)
 
 static struct policy_view view(const struct sim *m, bool scored)
 {
-    struct policy_view v = {.candidates = m->c,
-                            .n = m->n,
-                            .step = m->step,
-                            .round = m->round,
-                            .free_pages = m->s->own_pages - m->used,
-                            .scored = scored};
-    policy_count(&m->policy, &v);
-    return v;
+    int64_t need_pages = m->policy.ops->lockstep ? m->n_live * sequence_need(m->step) : 0;
+    return (struct policy_view){.candidates = m->c,
+                                .n = m->n,
+                                .step = m->step,
+                                .round = m->round,
+                                .n_live = m->n_live,
+                                .n_waiting = m->n_waiting,
+                                .free_pages = m->s->own_pages - m->used,
+                                .need_pages = need_pages,
+                                .scored = scored};
 }
 
 static void add(struct sim *m, int64_t n)
@@ -201,10 +225,25 @@ static void drop(struct sim *m)
     m->n_live = n;
 }
 
+/* Would the policy go over all candidates for nothing?  Best-of-N may be asked after every step. */
+static bool wants_nothing(const struct sim *m)
+{
+    if (m->policy.ops->lockstep || m->n == 0 || m->n_live + m->n_waiting == 0) return false;
+    for (int64_t i = 0; i < m->n_live; i++)
+        if (policy_wants(&m->policy, m->c[m->live[i]].n_tokens)) return false;
+    return true;
+}
+
 /* Returns whether the prompt is done. */
 static bool decide(struct sim *m)
 {
-    if (m->n_complete) m->mean_complete = m->sum_complete / m->n_complete;
+    int64_t mean = m->n_complete ? m->sum_complete / m->n_complete : 0;
+    if (mean != m->mean_complete) m->has_sums = false;
+    m->mean_complete = mean;
+    if (wants_nothing(m)) {
+        m->w->decisions++;
+        return false;
+    }
     struct policy_view v = view(m, false);
     policy_decide(&m->policy, &v, &m->actions);
     m->w->decisions++;
@@ -231,7 +270,8 @@ static bool is_decision_point(const struct sim *m)
 void work_simulate(struct work *w, const struct work_setup *s, const int64_t *lengths)
 {
     size_t n = (size_t)s->policy.config.n;
-    struct sim m = {.s = s, .policy = s->policy, .lengths = lengths, .w = w};
+    struct sim m = {
+        .s = s, .policy = s->policy, .lengths = lengths, .each = s->each > 1 ? s->each : 1, .w = w};
     *w = (struct work){.prompt_tokens = s->prompt_tokens,
                        .reward_prompt_tokens = s->reward_is_self ? 0 : s->reward_prompt_tokens};
     m.c = mem_calloc(n, sizeof *m.c);
@@ -246,7 +286,8 @@ void work_simulate(struct work *w, const struct work_setup *s, const int64_t *le
         generate(&m);
     }
     w->rounds = m.round;
-    w->complete = m.n_complete;
+    w->complete = m.each * m.n_complete;
+    w->peak_pages *= m.each;
     policy_actions_free(&m.actions);
     free(m.c);
     free(m.scored);
@@ -254,9 +295,16 @@ void work_simulate(struct work *w, const struct work_setup *s, const int64_t *le
     free(m.waiting);
 }
 
-void work_free(struct work *w)
+void work_free_arrays(struct work *w)
 {
     free(w->steps.items);
     free(w->scores.items);
+    memset(&w->steps, 0, sizeof w->steps);
+    memset(&w->scores, 0, sizeof w->scores);
+}
+
+void work_free(struct work *w)
+{
+    work_free_arrays(w);
     *w = (struct work){0};
 }

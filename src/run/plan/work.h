@@ -12,6 +12,8 @@ struct work_setup {
     struct policy policy;  /* config.n: candidates of this prompt */
     const struct job *job; /* sampling.max_new_tokens and batching are read */
     int64_t own_pages;     /* budget without the prompt's, of the candidates that decide together */
+    int64_t each; /* alike candidates that a simulated one stands for, in all that is counted
+                     here; 0: itself alone.  own_pages and policy.config.n are of simulated ones */
     bool reward_is_self;
     bool keeps_kv;     /* reward.cache: device or host */
     bool keeps_prefix; /* not none */
@@ -45,4 +47,5 @@ struct work {
 
 /* lengths [policy.config.n]: tokens of each candidate if nothing rejects it, at most max_new. */
 void work_simulate(struct work *w, const struct work_setup *s, const int64_t *lengths);
+void work_free_arrays(struct work *w); /* the sums stay */
 void work_free(struct work *w);
