@@ -173,6 +173,22 @@ static bool is_launched(void)
     return getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_RANK");
 }
 
+/* srun started several tasks, and each believes to be alone: they would run the same prompts, for
+ * the same file.  The first goes on: it may be a shell of such a step. */
+static int check_srun(const struct comm *world, bool launched, struct err *e)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *task = getenv("SLURM_PROCID");
+    if (!tasks || !task || strtol(tasks, NULL, 10) < 2) return 0;
+    if (comm_size(world) > 1 || launched) return 0;
+    err_set(e,
+            "srun started %.20s tasks, but this one knows of no other: start them with srun "
+            "--mpi=pmix (srun --mpi=list says whether it is there), or with mpirun",
+            tasks);
+    if (strtol(task, NULL, 10) > 0) return -1;
+    log0(LOG_WARN, "%s; this one runs alone", e->text);
+    return 0;
+}
+
 /* A wrong command line: said once, by rank 0 alone. */
 static int refuse(int argc, char **argv, const char *why)
 {
@@ -229,10 +245,16 @@ int main(int argc, char **argv)
     if (options_check(&o, &e) < 0) return refuse(argc, argv, e.text);
     /* What is serial works on a login node, too, where MPI may refuse to start. */
     bool is_serial = verb->is_serial && !o.run;
-    struct comm *world = is_serial && !is_launched() ? NULL : comm_start(&argc, &argv);
-    char *command = command_line(argc, argv);
-    int status = check_output(verb->call(&o, command, world, &e));
-    free(command);
+    bool launched = is_launched(); /* MPI sets these variables itself */
+    struct comm *world = is_serial && !launched ? NULL : comm_start(&argc, &argv);
+    int status = EXIT_BAD_INPUT;
+    if (world && check_srun(world, launched, &e) < 0) {
+        log0(LOG_ERROR, "%s", e.text);
+    } else {
+        char *command = command_line(argc, argv);
+        status = check_output(verb->call(&o, command, world, &e));
+        free(command);
+    }
     if (world) comm_stop(world);
     return status;
 }

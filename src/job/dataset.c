@@ -40,8 +40,11 @@ static int find_form(enum form *form, const char *path, struct err *e)
     else if (dot && !strcmp(dot, ".txt"))
         *form = FORM_TXT;
     else
-        return err_set(e, "%s: not a form of dataset that is known; expected .jsonl, .json or .txt",
-                       path);
+        return err_set(
+            e,
+            "%s: not a form of dataset that is known; expected .jsonl, .json or .txt (with "
+            "pandas: frame.to_json(\"FILE.jsonl\", orient=\"records\", lines=True))",
+            path);
     return 0;
 }
 
@@ -65,6 +68,11 @@ static void split_lines(struct source *s, size_t start)
     }
 }
 
+static const char *cure_of_json(const json_error_t *je)
+{
+    return json_error_code(je) == json_error_invalid_utf8 ? "; save the file as UTF-8" : "";
+}
+
 static int parse_array(struct source *s, size_t start, struct err *e)
 {
     json_error_t je;
@@ -72,7 +80,10 @@ static int parse_array(struct source *s, size_t start, struct err *e)
     free(s->text);
     s->text = NULL;
     if (!s->array)
-        return err_set(e, "%s:%d:%d: not valid JSON: %s", s->path, je.line, je.column, je.text);
+        return err_set(e, "%s:%d:%d: not valid JSON: %s%s", s->path, je.line, je.column, je.text,
+                       json_error_code(&je) == json_error_end_of_input_expected
+                           ? "; a file of one object a line is named .jsonl"
+                           : cure_of_json(&je));
     if (!json_is_array(s->array))
         return err_set(e, "%s: expected a list of objects or texts: [...]", s->path);
     return 0;
@@ -117,7 +128,8 @@ static json_t *source_row(const struct source *s, int64_t r, char *where, size_t
     if (s->form == FORM_TXT) {
         row = json_stringn(s->text + line->start, line->length);
         if (row && !memchr(s->text + line->start, 0, line->length)) return row;
-        err_set(e, "%s: row %lld: not valid UTF-8 text", where, (long long)r);
+        err_set(e, "%s: row %lld: not valid UTF-8 text; save the file as UTF-8", where,
+                (long long)r);
         json_decref(row);
         return NULL;
     }
@@ -125,8 +137,8 @@ static json_t *source_row(const struct source *s, int64_t r, char *where, size_t
     row = json_loadb(s->text + line->start, line->length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                      &je);
     if (!row)
-        err_set(e, "%s: row %lld: not valid JSON: %s (column %d)", where, (long long)r, je.text,
-                je.column);
+        err_set(e, "%s: row %lld: not valid JSON: %s (column %d)%s", where, (long long)r, je.text,
+                je.column, cure_of_json(&je));
     return row;
 }
 

@@ -71,6 +71,16 @@ static int token_ids(struct prompt *p, const json_t *list, const char *where, st
     return 0;
 }
 
+/* What other datasets call it, where this row has it; else "". */
+static const char *likely_field(const json_t *row)
+{
+    static const char *const names[] = {"prompt", "instruction", "question", "problem",
+                                        "query",  "messages",    "input",    "text"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_object_get(row, names[i])) return names[i];
+    return "";
+}
+
 static int missing_field(json_t *row, const struct dataset_ref *ref, const char *where,
                          struct err *e)
 {
@@ -85,8 +95,12 @@ static int missing_field(json_t *row, const struct dataset_ref *ref, const char 
         int n = snprintf(names + at, sizeof names - at, "%s%.60s", at ? ", " : "", key);
         at += n > 0 ? (size_t)n : 0;
     }
-    return err_set(e, "%s: field '%s' is missing (key 'dataset.field' of the job); the row has: %s",
-                   where, ref->field, names[0] ? names : "nothing");
+    const char *likely = likely_field(row);
+    return err_set(e,
+                   "%s: field '%s' is missing; the row has: %s; set dataset.field to the one that "
+                   "holds the prompt%s%s%s",
+                   where, ref->field, names[0] ? names : "nothing", likely[0] ? " (" : "", likely,
+                   likely[0] ? "?)" : "");
 }
 
 static int field_value(struct prompt *p, const json_t *value, const struct dataset_ref *ref,

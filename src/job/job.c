@@ -8,6 +8,7 @@
 #include "job/schema.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,11 +86,29 @@ int job_text_entries(struct entries *es, const char *text, size_t n_bytes, const
     return rc;
 }
 
+/* A result file where a job file is due: what is to be done with it has other verbs. */
+static int refuse_result_file(const char *file, struct err *e)
+{
+    static const char hdf5[] = "\x89HDF\r\n\x1a\n";
+    char head[sizeof hdf5] = "";
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return 0; /* who reads it says why */
+    ssize_t n = read(fd, head, sizeof hdf5 - 1);
+    close(fd);
+    if (n < (ssize_t)sizeof hdf5 - 1 || memcmp(head, hdf5, sizeof hdf5 - 1) != 0) return 0;
+    return err_set(
+        e,
+        "%s: a result file (HDF5), not a job file (YAML); inspect, report, replay, export "
+        "and timeline take it",
+        file);
+}
+
 int job_read_entries(struct entries *es, const char *file, const char *const *overrides,
                      int n_overrides, struct err *e)
 {
     char *text = NULL;
     size_t n_bytes = 0;
+    TRY(refuse_result_file(file, e));
     TRY(file_read(file, MAX_JOB_BYTES, &text, &n_bytes, e));
     int rc = job_text_entries(es, text, n_bytes, file, overrides, n_overrides, e);
     free(text);

@@ -174,9 +174,32 @@ static const char *last_part(const char *key)
     return dot ? dot + 1 : key;
 }
 
+/* What other programs call it. */
+static const char *known_elsewhere(const char *key)
+{
+    static const char *const names[][2] = {
+        {"max_tokens", "sampling.max_new_tokens"},
+        {"max_length", "sampling.max_new_tokens"},
+        {"num_samples", "n"},
+        {"num_return_sequences", "n"},
+        {"best_of", "n"},
+        {"rejection_rate", "alpha"},
+        {"num_prompts", "dataset.limit"},
+        {"prompts", "dataset.path"},
+        {"model", "generator.path"},
+        {"reward_model", "reward.path"},
+        {"output_dir", "output"},
+        {"tensor_parallel_size", "parallel.tensor"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(last_part(key), names[i][0]) == 0) return names[i][1];
+    return NULL;
+}
+
 const char *schema_nearest(const char *key)
 {
-    const char *nearest = NULL;
+    const char *nearest = known_elsewhere(key);
+    if (nearest) return nearest;
     size_t best = 4; /* more edits than this minus one say nothing */
     for (const cyaml_schema_field_t *f = schema_fields; f->key; f++) {
         /* the right word in the wrong group is as near as one wrong letter */

@@ -8,9 +8,9 @@ int grid_create(struct grid *g, const struct job *j, struct comm *world, struct 
     int64_t tensor = j->parallel.tensor;
     if (size % tensor != 0)
         return err_set(e,
-                       "parallel.tensor is %lld, but %d ranks do not divide by it; start a "
+                       "parallel.tensor is %lld, but %d rank%s not divide by it; start a "
                        "multiple of %lld ranks",
-                       (long long)tensor, size, (long long)tensor);
+                       (long long)tensor, size, size == 1 ? " does" : "s do", (long long)tensor);
     int t = (int)tensor;
     *g = (struct grid){
         .world = world, .n_groups = size / t, .group_index = rank / t, .is_leader = rank % t == 0};

@@ -170,7 +170,8 @@ int threads_decide(const struct threads_launch *l, const cpu_set_t *mask, int ra
                                     : "as the launcher left them";
     char limit[40] = "";
     if (is_more) snprintf(limit, sizeof limit, "; Slurm gave %d of them", l->most);
-    snprintf(how, THREADS_HOW, "%d ranks on this node, %d CPUs, %s%s", ranks, m.n, what, limit);
+    snprintf(how, THREADS_HOW, "%d rank%s on this node, %d CPU%s, %s%s", ranks,
+             ranks == 1 ? "" : "s", m.n, m.n == 1 ? "" : "s", what, limit);
     return threads;
 }
 

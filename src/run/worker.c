@@ -67,7 +67,7 @@ int worker_open_generator_text(struct worker *w, struct err *e)
     TRY(setup_tokenizer(&w->tokenizer, m->path, e));
     if (!w->tokenizer) return 0;
     w->chat = chat_open(m->path, m->chat_template, e);
-    return w->chat ? 0 : -1;
+    return w->chat ? 0 : err_context(e, "generator.template: ");
 }
 
 int worker_open_reward_text(struct worker *w, struct err *e)
@@ -75,10 +75,14 @@ int worker_open_reward_text(struct worker *w, struct err *e)
     const struct job *j = w->job;
     TRY(setup_tokenizer(&w->reward_tokenizer, j->reward.path, e));
     if (!w->reward_tokenizer != !w->tokenizer)
-        return err_set(e, "%s: tokenizer.json is missing; both models need one, or neither",
-                       w->tokenizer ? j->reward.path : j->generator.path);
+        return err_set(
+            e,
+            "%s: tokenizer.json is missing; both models need one, or neither (transformers writes "
+            "it: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))",
+            w->tokenizer ? j->reward.path : j->generator.path);
     if (!w->tokenizer) return 0;
-    if (!(w->reward_chat = chat_open(j->reward.path, j->reward.chat_template, e))) return -1;
+    if (!(w->reward_chat = chat_open(j->reward.path, j->reward.chat_template, e)))
+        return err_context(e, w->role == WORKER_JUDGE ? "judge.template: " : "reward.template: ");
     w->bridge = bridge_create(w->tokenizer, w->reward_tokenizer);
     return 0;
 }

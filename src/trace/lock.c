@@ -184,7 +184,9 @@ static int write_candidate(const char *candidate, const struct holder *self, str
 {
     unlink(candidate); /* of a process that had our number and was killed here */
     int fd = open(candidate, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-    if (fd < 0) return err_set(e, "cannot create %s: %s", candidate, strerror(errno));
+    if (fd < 0)
+        return err_set(e, "cannot create %s: %s; set output to a folder that this user can write",
+                       candidate, strerror(errno));
     char *text = holder_text(self);
     size_t n = strlen(text);
     bool ok = file_write_all(fd, text, n) == 0 && fsync(fd) == 0 && fstat(fd, id) == 0;

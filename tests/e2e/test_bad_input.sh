@@ -104,9 +104,11 @@ refused "run does not take --pick" "$SPECREJ" run job.yaml --pick best
 refused "alpha=2: key 'alpha'" "$SPECREJ" run job.yaml --set=alpha=2
 refused "quiet takes no value" "$SPECREJ" run job.yaml --quiet=yes
 refused "behind --" "$SPECREJ" run job.yaml -- --time=1
+refused "good.h5: a result file (HDF5), not a job file.*report" "$SPECREJ" run good.h5
 "$SPECREJ" run job.yaml -q --set "sweep={seed: [1, 2, 3]}" --set output=bad-%p.h5 --set generator.path=nowhere 2>log
 [ $? = 2 ] && [ "$(grep -c nowhere/config.json log)" = 1 ] && grep -q "2 more points" log || fail "an error of 3 points"
 every_ranks=("${ranks[@]}") ranks=(1) # keys are read as above
+SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 refused "srun started 2 tasks, .*--mpi=pmix" "$SPECREJ" run job.yaml -q --set output=bad.h5
 for alpha in 1 1.5 -0.1 nan half; do refuses "alpha" alpha=$alpha; done
 refuses "n" n=-3
 refuses "rounds" "rounds=every 0"
@@ -161,7 +163,7 @@ refused "n 100000000: the candidates' states.*lower n to" env SLURM_MEM_PER_NODE
 
 # ---- output ----
 start 1 /proc/bad.h5 "${small[@]}"
-refused "/proc/bad.h5" "${command[@]}"
+refused "/proc/bad.h5.*set output to a folder" "${command[@]}"
 mkdir folder.h5
 start 1 folder.h5 "${small[@]}"
 refused "folder.h5" "${command[@]}"
@@ -173,6 +175,9 @@ refused "other.h5" "${command[@]}"
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" seed=8
 refused "good.h5 belongs to another job: seed is 7 there, 8 here" "${command[@]}"
 grep -q '"state":"complete"' good.h5.status.json || fail "the notice of good.h5's job was replaced"
+each_rank=("${ranks[@]}") ranks=(1)
+refused "good.h5 belongs to another job: seed is 7 there, 8 here" "$SPECREJ" plan "${command[@]:2:1}" "${command[@]:4}"
+ranks=("${each_rank[@]}")
 start 1 good.h5 "${small[@]}" "${checkpoint[@]}" "generator.path=$golden/smollm2"
 refused "good.h5 belongs to another job: the files of its models" "${command[@]}"
 awk 'NR != 2 || sub(/\[/, "[9, ")' prompts.jsonl >edited.jsonl

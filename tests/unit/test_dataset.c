@@ -276,11 +276,20 @@ static void test_refusals(void **state)
         {"a.json", "[\"a\"] x", "not valid JSON"},
         {"a.json", "[1]", "a.json: row 0: expected a text or an object"},
         {"a.json", "[\"a\", {\"x\": 1}]",
-         "a.json: row 1: field 'prompt' is missing (key 'dataset.field' of the job); the row has: "
+         "a.json: row 1: field 'prompt' is missing; the row has: "
          "x"},
         {"a.jsonl", "{\"prompt\": \"a\"}\n\n{\"question\": \"b\", \"answer\": \"c\"}\n",
-         "a.jsonl:3: field 'prompt' is missing (key 'dataset.field' of the job); the row has: "
-         "question, answer"},
+         "a.jsonl:3: field 'prompt' is missing; the row has: "
+         "question, answer; set dataset.field to the one that holds the prompt (question?)"},
+        {"a.jsonl", "{\"conversations\": []}\n",
+         "the row has: conversations; set dataset.field to the one that holds the prompt"},
+        {"a.jsonl", "\xff\xfe{\n", "unable to decode byte 0xff (column 0); save the file as UTF-8"},
+        {"a.txt", "caf\xe9\n", "not valid UTF-8 text; save the file as UTF-8"},
+        {"a.json", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n",
+         "a.json:2:1: not valid JSON: end of file expected near '{'; a file of one object a line "
+         "is "
+         "named .jsonl"},
+        {"a.parquet", "PAR1", "with pandas: frame.to_json("},
         {"a.jsonl", "{}\n", "the row has: nothing"},
         {"a.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \n", "a.jsonl:2: row 1: not valid JSON"},
         {"a.jsonl", "{\"prompt\": \"a\", \"prompt\": \"b\"}\n", "duplicate object key"},

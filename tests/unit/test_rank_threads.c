@@ -137,12 +137,12 @@ static void test_decide(void **state)
                           slurm = {.most = 8, .may_pin = true},
                           shared = {.most = 4, .may_pin = true}, unbound = {.most = 8};
     decides(plain, same, 2, false, 4, 0, "2 ranks on this node, 8 CPUs, as the launcher left them");
-    decides(plain, same, 1, false, 8, 0, "1 ranks on this node, 8 CPUs, as the launcher left them");
+    decides(plain, same, 1, false, 8, 0, "1 rank on this node, 8 CPUs, as the launcher left them");
     decides(asked, same, 2, false, 3, 0, "2 ranks on this node, 8 CPUs, as OMP_NUM_THREADS says");
     decides(by_default, same, 2, true, 4, 4,
             "2 ranks on this node, 8 CPUs, each rank pinned to its part");
     decides(by_default, crowd, 2, true, 1, 0,
-            "2 ranks on this node, 1 CPUs, mpirun's default binding undone");
+            "2 ranks on this node, 1 CPU, mpirun's default binding undone");
     decides(slurm, same, 2, false, 4, 4,
             "2 ranks on this node, 8 CPUs, each rank pinned to its part");
     /* a second time in one process */
