@@ -203,14 +203,19 @@ static void print_line(FILE *out, const char *what, const char *fmt, ...)
 static void print_fit(const struct plan *p, FILE *out)
 {
     const struct plan_point *x = &p->points[0];
-    for (int64_t i = 1; i < p->n_points; i++)
+    bool rejects = false;
+    for (int64_t i = 0; i < p->n_points; i++) {
         if (p->points[i].memory.taken > x->memory.taken) x = &p->points[i];
-    print_line(out, "fits",
-               "%s: a rank takes %s of %s and %s beside it; %lld KV tokens a prompt: n up to %lld",
+        rejects |= p->points[i].job->method == METHOD_SPECULATIVE_REJECTION;
+    }
+    char first_round[64] = "";
+    if (rejects)
+        snprintf(first_round, sizeof first_round, ": n up to %lld reach the first round",
+                 (long long)x->n_fits);
+    print_line(out, "fits", "%s: a rank takes %s of %s and %s beside it; %lld KV tokens a prompt%s",
                p->inputs.what_if ? "it would (no weights here: the job itself cannot run)" : "yes",
                bytes_text(x->memory.taken).s, bytes_text(x->memory.device).s,
-               bytes_text(p->program_bytes).s, (long long)x->memory.budget_tokens,
-               (long long)x->n_fits);
+               bytes_text(p->program_bytes).s, (long long)x->memory.budget_tokens, first_round);
 }
 
 static void print_time(const struct plan *p, FILE *out)
@@ -244,7 +249,7 @@ static void print_time(const struct plan *p, FILE *out)
                    f->value);
 }
 
-/* "0.24", "0.24 to 0.61"; one of them NaN: not there. */
+/* Of the values that are there: NaN is none. */
 struct range {
     double least, most;
     int64_t n;
