@@ -70,6 +70,7 @@ tests() {
     # the end of what each that failed has said
     awk '/^ *[0-9]+\/[0-9]+ Test/ { n = 0; on = /\*\*\*/ && !/Skipped/ } /^ +Start +[0-9]+:/ || /tests passed,/ { on = 0 }
         on && n++ < 20 { print "  | " $0 }' "$logs/$name.log"
+    name="$name, $(grep -c '^ *[0-9]*/[0-9]* Test.*Passed' "$logs/$1.log") passed, $(grep -c '\*\*\*Skipped' "$logs/$1.log") skipped"
     if [ "$status" = 0 ]; then result passed "$name" $at; else result FAILED "$name, status $status" $at; fi
 }
 
