@@ -99,11 +99,11 @@ static uint32_t seen_of(int64_t begin, int64_t end, int64_t page)
     return first < past ? (1u << past) - (1u << first) : 0;
 }
 
-/* exp(x) for x <= 0: fm_exp without what is above. */
+/* exp(x) for x <= 0, and 1 above, where only rounding goes: fm_exp without what is beyond. */
 INLINE_BF16 __m512 exponential(__m512 x)
 {
     const __m512 magic = _mm512_set1_ps(12582912.0f), low = _mm512_set1_ps(-87.0f);
-    __m512 c = _mm512_max_ps(low, x); /* NaN stays */
+    __m512 c = _mm512_min_ps(_mm512_setzero_ps(), x); /* NaN stays */
     __m512 t = _mm512_fmadd_ps(c, _mm512_set1_ps(1.44269504f), magic);
     __m512 n = _mm512_sub_ps(t, magic);
     __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0.693359375f), c);
@@ -122,33 +122,39 @@ INLINE_BF16 __m512 exponential(__m512 x)
     return _mm512_maskz_mul_ps(counts, p, _mm512_castsi512_ps(two));
 }
 
-/* s times scale in the pages that hold keys [begin, end), -inf beside them; returns the largest, at
- * least m. */
-INLINE_BF16 float scaled_scores(float *s, int64_t begin, int64_t end, float scale, float m)
+/* -inf in s beside keys [begin, end), in the pages that hold them; returns the largest of s times
+ * scale, which is no less than 0, at least m. */
+INLINE_BF16 float largest_score(float *s, int64_t begin, int64_t end, float scale, float m)
 {
-    __m512 by = _mm512_set1_ps(scale), most = _mm512_set1_ps(m);
+    const __m512 none = _mm512_set1_ps(-INFINITY);
+    __m512 most = none;
     for (int64_t page = begin / PAGE_TOKENS; page * PAGE_TOKENS < end; page++) {
-        __m512 x = _mm512_mul_ps(_mm512_loadu_ps(s + page * PAGE_TOKENS), by);
+        __m512 x = _mm512_loadu_ps(s + page * PAGE_TOKENS);
         __mmask16 seen = (__mmask16)seen_of(begin, end, page);
-        x = _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), seen, x);
+        if (seen != 0xffff) {
+            x = _mm512_mask_mov_ps(none, seen, x);
+            _mm512_storeu_ps(s + page * PAGE_TOKENS, x);
+        }
         most = _mm512_max_ps(x, most); /* a NaN is passed over, and met by exp */
-        _mm512_storeu_ps(s + page * PAGE_TOKENS, x);
     }
-    return _mm512_reduce_max_ps(most);
+    float largest = _mm512_reduce_max_ps(most) * scale;
+    return largest > m ? largest : m;
 }
 
-/* p = exp(s - m), rounded; returns the sum.  Two pages at a time, counted from the chunk's begin;
+/* p = exp(s scale - m), rounded; returns the sum.  Two pages at a time, counted from the chunk's begin;
  * one that holds no key of [begin, end) has p = 0. */
-INLINE_BF16 float rounded_weights(uint16_t *p, const float *s, int64_t begin, int64_t end, float m)
+INLINE_BF16 float rounded_weights(uint16_t *p, const float *s, int64_t begin, int64_t end,
+                                  float scale, float m)
 {
     enum { TWO = 2 * PAGE_TOKENS };
     const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
-    __m512 by = _mm512_set1_ps(m), sum = _mm512_setzero_ps();
+    __m512 by = _mm512_set1_ps(scale), most = _mm512_set1_ps(m), sum = _mm512_setzero_ps();
     for (int64_t at = begin / TWO * TWO; at < end; at += TWO) {
         __m512 x = _mm512_setzero_ps(), y = x;
-        if (begin < at + PAGE_TOKENS) x = exponential(_mm512_sub_ps(_mm512_loadu_ps(s + at), by));
+        if (begin < at + PAGE_TOKENS)
+            x = exponential(_mm512_fmsub_ps(_mm512_loadu_ps(s + at), by, most));
         if (end > at + PAGE_TOKENS)
-            y = exponential(_mm512_sub_ps(_mm512_loadu_ps(s + at + PAGE_TOKENS), by));
+            y = exponential(_mm512_fmsub_ps(_mm512_loadu_ps(s + at + PAGE_TOKENS), by, most));
         __m512bh both = _mm512_cvtne2ps_pbh(y, x);
         _mm512_storeu_si512(p + at, (__m512i)both);
         sum = _mm512_dpbf16_ps(sum, both, ones);
@@ -162,14 +168,15 @@ __attribute__((target(ISA))) static void weights(uint16_t *p, float *keep,
 {
     float m[TILE_MOST_ROWS], less[PAGE_TOKENS] = {0};
     for (int64_t r = 0; r < c->rows; r++) {
-        m[r] = scaled_scores(s + r * CHUNK, c->begin[r], c->end[r], scale, softmax[r]->m);
+        m[r] = largest_score(s + r * CHUNK, c->begin[r], c->end[r], scale, softmax[r]->m);
         less[r] = softmax[r]->m - m[r];
     }
     _mm512_storeu_ps(less, exponential(_mm512_loadu_ps(less)));
     for (int64_t r = 0; r < c->rows; r++) {
         keep[r] = c->begin[r] < c->end[r] ? less[r] : 1.0f;
         if (c->begin[r] >= c->end[r]) continue;
-        float sum = rounded_weights(p + r * CHUNK, s + r * CHUNK, c->begin[r], c->end[r], m[r]);
+        float sum =
+            rounded_weights(p + r * CHUNK, s + r * CHUNK, c->begin[r], c->end[r], scale, m[r]);
         *softmax[r] = (struct softmax){m[r], fmaf(softmax[r]->l, keep[r], sum)};
     }
 }
@@ -284,12 +291,15 @@ static void values(float *o, int64_t padded, const float *keep, const uint16_t *
                         .after = after,
                         .first = c->first,
                         .past = c->past};
+    int64_t begin = 0, end = CHUNK; /* what all see */
+    for (int64_t r = 0; r < c->rows; r++) {
+        if (c->begin[r] > begin) begin = c->begin[r];
+        if (c->end[r] < end) end = c->end[r];
+    }
     for (int64_t page = c->first; page < c->past; page++) {
-        a.whole[page] = true;
-        for (int64_t r = 0; r < c->rows; r++) {
+        a.whole[page] = page * PAGE_TOKENS >= begin && (page + 1) * PAGE_TOKENS <= end;
+        for (int64_t r = 0; r < c->rows && !a.whole[page]; r++)
             a.seen[page][r] = (uint16_t)seen_of(c->begin[r], c->end[r], page);
-            if (a.seen[page][r] != 0xffff) a.whole[page] = false;
-        }
     }
     add_columns(&a, c->rows);
 }

@@ -45,12 +45,6 @@ CPU_CLONES static void widen_block(float *out, const uint16_t *in, int64_t n)
     for (int64_t i = 0; i < n; i++) out[i] = fm_from_bits((uint32_t)in[i] << 16);
 }
 
-CPU_CLONES static void round_row(uint16_t *out, const float *x, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
-}
-
 /* One piece of work: rows [row, row + rows) of panels [begin, end). */
 struct piece {
     int64_t row, rows, begin, end;
@@ -173,7 +167,7 @@ static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
             memcpy(row, x + t * K, (size_t)K * sizeof *x);
             continue;
         }
-        round_row((uint16_t *)(void *)row, x + t * K, K);
+        cpu->tiles.round((uint16_t *)(void *)row, x + t * K, K);
         if (depth > K) ((uint16_t *)(void *)row)[K] = 0;
     }
 }

@@ -7,17 +7,12 @@ struct page_products page_products_of(const struct tiles *tiles, const struct kv
     bool is_narrow = kv->type == DTYPE_ID_BF16;
     return (struct page_products){.tile = tiles->f32,
                                   .chunk = is_narrow ? tiles->chunk : NULL,
+                                  .round = is_narrow ? tiles->round : NULL,
                                   .page_type = kv->type,
                                   .query_type =
                                       is_narrow && tiles->chunk ? DTYPE_ID_BF16 : DTYPE_ID_F32,
                                   .E = kv->shape.E,
                                   .padded = kv->padded};
-}
-
-CPU_CLONES static void round_query(uint16_t *out, const float *x, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
 }
 
 CPU_CLONES static void round_in_f32(float *out, const float *x, int64_t n)
@@ -29,7 +24,7 @@ CPU_CLONES static void round_in_f32(float *out, const float *x, int64_t n)
 void page_query(const struct page_products *g, void *q, const float *x)
 {
     if (g->query_type == DTYPE_ID_BF16)
-        round_query(q, x, g->E);
+        g->round(q, x, g->E);
     else if (g->page_type == DTYPE_ID_BF16)
         round_in_f32(q, x, g->E);
     else

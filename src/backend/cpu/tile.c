@@ -114,6 +114,7 @@ struct tiles tiles_choose(bool avx512, bool bf16)
         bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
         return (struct tiles){.f32 = tile_f32_avx512,
                               .bf16 = pairs ? tile_bf16_avx512 : NULL,
+                              .round = pairs ? round_avx512 : NULL,
                               .chunk = pairs ? &chunk_avx512 : NULL,
                               .rows = TILE_ROWS_AVX512,
                               .isa = pairs ? "avx512-bf16" : "avx512",

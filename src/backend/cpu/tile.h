@@ -21,8 +21,13 @@ typedef void tile_fn(float *c, int64_t ldc, const void *a, int64_t lda, const vo
                      int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
                      const void *next);
 
+/* Numbers as the bf16 tile takes them: to nearest, ties to even; subnormal ones, which it counts as
+ * zeros, are zeros. */
+typedef void round_fn(uint16_t *out, const float *x, int64_t n);
+
 struct tiles {
     tile_fn *f32, *bf16;                /* bf16 NULL: weights are widened */
+    round_fn *round;                    /* where bf16 is, else NULL */
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
     const char *isa;                    /* "avx512-bf16", "avx512", "avx2" or "portable" */
@@ -33,5 +38,6 @@ struct tiles tiles_choose(bool avx512, bool bf16);
 
 /* ---- tile_avx512.c, on x86-64 ---- */
 tile_fn tile_f32_avx512, tile_bf16_avx512;
+round_fn round_avx512; /* where the bf16 tile is */
 #define TILE_ROWS_AVX512 8 /* 16 sums keep the multipliers busy; more were slower */
 _Static_assert(TILE_ROWS_AVX512 <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");

@@ -142,23 +142,36 @@ some_bf16(int64_t rows, int64_t panels, bool single, float *c, int64_t ldc, cons
         BY_ROWS(rows_bf16, 2, false, c, ldc, a, lda, b, panel, k, add, next)
 }
 
-/* Heights as even as can be: 9 rows are 5 and 4, not 8 and 1. */
-static int64_t next_rows(int64_t rows)
+/* How `rows` rows are cut into passes: heights as even as can be, 9 rows are 5 and 4, not 8 and 1.
+ * And what each pass fetches of `next`, `line` bytes in each panel for each number (pair) of k: all
+ * in the first one would wait for memory. */
+struct passes {
+    int64_t n, height, higher; /* the first `higher` are one row more */
+    int64_t each;              /* passes for a panel; one too many fetches nothing new */
+    int64_t step;              /* bytes of a pass at each number (pair) */
+};
+
+static struct passes cut_rows(int64_t rows, int64_t line, int64_t panels)
 {
-    int64_t tiles = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
-    return (rows + tiles - 1) / tiles;
+    if (rows <= 0) return (struct passes){0};
+    uint32_t n = (uint32_t)(rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512,
+             each = n == 1 ? 1 : n / (uint32_t)panels;
+    return (struct passes){.n = n,
+                           .height = (uint32_t)rows / n,
+                           .higher = (uint32_t)rows % n,
+                           .each = each,
+                           .step = n == 1 ? line : ((uint32_t)line + each - 1) / each};
 }
 
-/* Of `next`, `line` bytes in each panel for each number (pair) of k, the part that is fetched by
- * pass `pass` of `passes`: all in the first one would wait for memory. */
-static struct fetch fetch_part(const void *next, int64_t line, int64_t k, int64_t panel,
-                               int64_t panels, int64_t pass, int64_t passes)
+static struct fetch fetch_part(const struct passes *c, const void *next, int64_t k, int64_t panel,
+                               int64_t pass)
 {
-    struct fetch f = {next, line, panel};
-    if (passes == 1) return f;
-    int64_t each = passes / panels; /* passes for a panel; one too many fetches nothing new */
-    f.step = pass < each * panels ? (line + each - 1) / each : 0;
-    f.at += (pass < each ? 0 : panel) + pass % each * k * f.step;
+    struct fetch f = {next, c->step, panel};
+    if (c->n == 1) return f;
+    bool is_second = pass >= c->each;
+    if (is_second) pass -= c->each;
+    if (pass >= c->each) f.step = 0;
+    f.at += (is_second ? panel : 0) + pass * k * f.step;
     return f;
 }
 
@@ -167,11 +180,25 @@ void tile_f32_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const vo
                      const void *next)
 {
     const float *x = a;
-    int64_t number = (int64_t)sizeof *x, passes = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
-    for (int64_t n, pass = 0; rows > 0; rows -= n, x += n * lda, c += n * ldc, pass++) {
-        struct fetch f = fetch_part(next, ldb * number, k, panel * number, panels, pass, passes);
-        n = next_rows(rows);
-        some_f32(n, panels, passes == 1, c, ldc, x, lda, b, ldb, panel, k, add, f);
+    int64_t number = (int64_t)sizeof *x;
+    struct passes cut = cut_rows(rows, ldb * number, panels);
+    for (int64_t n, pass = 0; pass < cut.n; x += n * lda, c += n * ldc, pass++) {
+        struct fetch f = fetch_part(&cut, next, k, panel * number, pass);
+        n = cut.height + (pass < cut.higher);
+        some_f32(n, panels, cut.n == 1, c, ldc, x, lda, b, ldb, panel, k, add, f);
+    }
+}
+
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void
+round_avx512(uint16_t *out, const float *x, int64_t n)
+{
+    for (; n >= 2 * TILE_COLS; n -= 2 * TILE_COLS, x += 2 * TILE_COLS, out += 2 * TILE_COLS)
+        _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + TILE_COLS),
+                                                              _mm512_loadu_ps(x)));
+    for (; n > 0; n -= TILE_COLS, x += TILE_COLS, out += TILE_COLS) {
+        __mmask16 is_there = (__mmask16)(n < TILE_COLS ? (1u << n) - 1 : 0xffff);
+        __m256bh y = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(is_there, x));
+        _mm256_mask_storeu_epi16(out, is_there, (__m256i)y);
     }
 }
 
@@ -181,12 +208,12 @@ void tile_bf16_avx512(float *c, int64_t ldc, const void *a, int64_t lda, const v
 {
     (void)ldb;
     const uint16_t *x = a;
-    int64_t number = (int64_t)sizeof *x, passes = (rows + TILE_ROWS_AVX512 - 1) / TILE_ROWS_AVX512;
-    for (int64_t n, pass = 0; rows > 0; rows -= n, x += n * lda, c += n * ldc, pass++) {
-        struct fetch f =
-            fetch_part(next, 2 * TILE_COLS * number, k / 2, panel * number, panels, pass, passes);
-        n = next_rows(rows);
-        some_bf16(n, panels, passes == 1, c, ldc, x, lda, b, panel, k, add, f);
+    int64_t number = (int64_t)sizeof *x;
+    struct passes cut = cut_rows(rows, 2 * TILE_COLS * number, panels);
+    for (int64_t n, pass = 0; pass < cut.n; x += n * lda, c += n * ldc, pass++) {
+        struct fetch f = fetch_part(&cut, next, k / 2, panel * number, pass);
+        n = cut.height + (pass < cut.higher);
+        some_bf16(n, panels, cut.n == 1, c, ldc, x, lda, b, panel, k, add, f);
     }
 }
 #endif
