@@ -6,7 +6,8 @@
  * blocks of any size; they are else widened one block of a panel at a time.
  *
  * A thread takes a chunk of rows and a range of panels.  What it holds: a block of one or two
- * panels in the first cache while the chunk's rows pass; the chunk's share of x in the second. */
+ * panels in the first cache while the chunk's rows pass, in bf16 in the second, where longer blocks
+ * gain more than they lose; the chunk's share of x in the second. */
 #include "backend/cpu/onednn.h"
 
 #include "base/fmath.h"
@@ -14,7 +15,7 @@
 #include <omp.h>
 #include <string.h>
 
-#define K_BLOCK   256  /* of f32: 1 KiB of a row of x and of a column of W; of bf16 see below */
+#define K_BLOCK   256  /* of f32: 1 KiB of a row of x and of a column of W */
 #define K_OUTER   1024 /* 4 KiB of a row of x, while all panels pass */
 #define ROW_CHUNK 144  /* most rows of one piece of work */
 
@@ -99,17 +100,11 @@ static void multiply(const struct work *g, float *c, int64_t ldc, const struct p
             block == room ? block : following(g, p, b));
 }
 
-/* Numbers of k that few rows take fit the first cache; many rows lose less with fewer passes. */
-static int64_t pairs_block(int64_t rows)
-{
-    return rows > 2 * TILE_MOST_ROWS ? 4 * K_BLOCK : 2 * K_BLOCK;
-}
-
 static void gemm_piece(const struct work *g, const struct piece *p, struct thread_room *room)
 {
     int64_t N = g->w->N, depth = weight_depth(g->w), whole = N / TILE_COLS;
     int64_t outer = K_OUTER * (int64_t)sizeof(float) / g->number,
-            step = g->w->in_pairs ? pairs_block(p->rows) : K_BLOCK;
+            step = g->w->in_pairs ? outer : K_BLOCK;
     struct block b;
     for (b.k0 = 0; b.k0 < depth; b.k0 = b.k1) {
         b.k1 = depth - b.k0 < outer ? depth : b.k0 + outer;

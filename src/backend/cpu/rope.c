@@ -1,6 +1,7 @@
 /* Per-head norms, rotary embedding, and the way of k and v into their pages. */
 #include "backend/cpu/cpu.h"
 
+#include <omp.h>
 #include <string.h>
 
 const int32_t *batch_segments(struct cpu *cpu, const struct batch *batch)
@@ -17,93 +18,179 @@ const int32_t *batch_segments(struct cpu *cpu, const struct batch *batch)
     return segment_of;
 }
 
-/* Pairs (j, j + E/2) turned by the angle of their frequency; cos_sin [E/2, 2]. */
-CPU_CLONES static void rotate(float *x, const float *cos_sin, int64_t E)
+#define MOST_HALF 512 /* of E */
+
+/* A position's angles, [E/2] each. */
+struct turn {
+    float cos[MOST_HALF], sin[MOST_HALF];
+};
+
+/* cos_sin [n, 2] */
+CPU_CLONES static void turn_of(struct turn *t, const float *cos_sin, int64_t n)
 {
-    int64_t half = E / 2;
 #pragma omp simd
-    for (int64_t j = 0; j < half; j++) {
-        float c = cos_sin[2 * j], s = cos_sin[2 * j + 1], lo = x[j], hi = x[j + half];
-        x[j] = fmaf(lo, c, -(hi * s));
-        x[j + half] = fmaf(hi, c, lo * s);
+    for (int64_t j = 0; j < n; j++) {
+        t->cos[j] = cos_sin[2 * j];
+        t->sin[j] = cos_sin[2 * j + 1];
     }
 }
 
-#define SPAN 64 /* numbers that are rounded together; even */
+/* Pairs (j, j + half) of each of n heads turned by the angle of their frequency. */
+CPU_CLONES static void rotate(float *x, const struct turn *t, int64_t half, int64_t n)
+{
+    for (int64_t h = 0; h < n; h++, x += 2 * half) {
+#pragma omp simd
+        for (int64_t j = 0; j < half; j++) {
+            float c = t->cos[j], s = t->sin[j], lo = x[j], hi = x[j + half];
+            x[j] = fmaf(lo, c, -(hi * s));
+            x[j + half] = fmaf(hi, c, lo * s);
+        }
+    }
+}
 
-CPU_CLONES static void round_span(uint16_t *out, const float *x, int64_t n)
+/* Tokens that follow each other on one page. */
+struct run {
+    float *rows; /* of the first one, `stride` numbers apart */
+    int64_t stride, n, slot, position;
+    int32_t page;
+};
+
+/* A key is a column of its page's matrix, a value a row; of bf16, pairs of them (cpu.h). */
+static void store_f32(struct kv_pool *kv, const struct attention_params *p, const struct run *run)
+{
+    int64_t E = p->E;
+    for (int64_t i = 0; i < run->n; i++)
+        for (int64_t head = 0; head < p->G; head++) {
+            const float *k = run->rows + i * run->stride + (p->H + head) * E, *v = k + p->G * E;
+            float *page_k = kv_keys(kv, run->page, p->layer, head),
+                  *page_v = kv_values(kv, run->page, p->layer, head);
+            for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + run->slot + i] = k[j];
+            memcpy(page_v + (run->slot + i) * kv->padded, v, (size_t)E * sizeof *v);
+        }
+}
+
+CPU_CLONES static void round_numbers(uint16_t *out, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
 }
 
-/* A key is a column of its page's matrix, a value a row; of bf16, pairs of them (cpu.h). */
-static void store_f32(float *page_k, float *page_v, int64_t padded, int64_t slot, const float *k,
-                      const float *v, int64_t E)
+/* k: of n tokens, `stride` numbers apart. */
+static void store_keys(uint16_t *page, const uint16_t *k, int64_t stride, const struct run *run,
+                       int64_t E)
 {
-    for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + slot] = k[j];
-    memcpy(page_v + slot * padded, v, (size_t)E * sizeof *v);
-}
-
-static void store_bf16(uint16_t *page_k, uint16_t *page_v, int64_t padded, int64_t slot,
-                       const float *k, const float *v, int64_t E)
-{
-    for (int64_t j = 0; j < E; j += SPAN) {
-        uint16_t narrow[SPAN];
-        int64_t n = E - j < SPAN ? E - j : SPAN;
-        round_span(narrow, k + j, n);
-        for (int64_t i = 0; i < n; i += 2)
-            memcpy(page_k + (j + i) * PAGE_TOKENS + slot * 2, narrow + i, 2 * sizeof *narrow);
-        round_span(narrow, v + j, n);
-        uint16_t *to = page_v + (slot / 2 * padded + j) * 2 + slot % 2;
-        for (int64_t i = 0; i < n; i++) to[2 * i] = narrow[i];
+    for (int64_t j = 0; j < E; j += 2) {
+        uint16_t *to = page + j * PAGE_TOKENS + run->slot * 2;
+        for (int64_t i = 0; i < run->n; i++) memcpy(to + 2 * i, k + i * stride + j, 2 * sizeof *k);
     }
 }
 
-/* The lines that a key is stored to. */
+CPU_CLONES static void store_pair(uint16_t *out, const uint16_t *even, const uint16_t *odd,
+                                  int64_t E)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < E; j++) {
+        out[2 * j] = even[j];
+        out[2 * j + 1] = odd[j];
+    }
+}
+
+static void store_values(uint16_t *page, int64_t padded, const uint16_t *v, int64_t stride,
+                         const struct run *run, int64_t E)
+{
+    for (int64_t i = 0, slot = run->slot; i < run->n; i++, slot++, v += stride) {
+        uint16_t *to = page + slot / 2 * padded * 2;
+        if (slot % 2 == 0 && i + 1 < run->n) {
+            store_pair(to, v, v + stride, E);
+            i++, slot++, v += stride;
+            continue;
+        }
+        for (int64_t j = 0; j < E; j++) to[2 * j + slot % 2] = v[j];
+    }
+}
+
+/* The lines that keys are stored to. */
 static void fetch_column(const char *keys, int64_t slot, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(keys + at + slot * 4, 1);
 }
 
-/* q and k of one token are done in place; only q is read again from there. */
-static void write_token(float *row, struct kv_pool *kv, const struct segment *g, int64_t position,
-                        const struct attention_params *p, const float *rope, const float *q_norm,
-                        const float *k_norm, float eps, float w_offset)
+/* narrow: room for [n, 2 G E]. */
+static void store_bf16(struct kv_pool *kv, const struct attention_params *p, const struct run *run,
+                       round_fn *round, uint16_t *narrow)
 {
-    int64_t E = p->E;
+    int64_t E = p->E, wide = 2 * p->G * E;
+    for (int64_t i = 0; i < run->n; i++)
+        round(narrow + i * wide, run->rows + i * run->stride + p->H * E, wide);
+    for (int64_t head = 0; head < p->G; head++) {
+        const uint16_t *k = narrow + head * E;
+        if (head + 1 < p->G)
+            fetch_column(kv_keys(kv, run->page, p->layer, head + 1), run->slot, kv->value_bytes);
+        store_keys(kv_keys(kv, run->page, p->layer, head), k, wide, run, E);
+        store_values(kv_values(kv, run->page, p->layer, head), kv->padded, k + p->G * E, wide, run,
+                     E);
+    }
+}
+
+/* The tokens from row t on that share its page, where t is the first of them; else none. */
+static struct run run_at(const struct batch *batch, const struct segment *g, int64_t t)
+{
+    int64_t position = batch->position[t], past = g->row + g->n_rows;
     bool in_prefix = position < g->prefix_len;
     int64_t place = in_prefix ? position : position - g->prefix_len, slot = place % PAGE_TOKENS;
-    int32_t page = (in_prefix ? g->prefix_pages : g->own_pages)[place / PAGE_TOKENS];
-    for (int64_t h = 0; h < p->H + p->G; h++) {
-        float *x = row + h * E;
-        const float *norm = h < p->H ? q_norm : k_norm;
-        if (norm) norm_row(x, x, norm, E, eps, w_offset);
-        rotate(x, rope + position * E, E);
+    struct run run = {.slot = slot,
+                      .position = position,
+                      .page = (in_prefix ? g->prefix_pages : g->own_pages)[place / PAGE_TOKENS]};
+    if (slot != 0 && t != g->row) return run;
+    run.n = PAGE_TOKENS - slot < past - t ? PAGE_TOKENS - slot : past - t;
+    if (in_prefix && run.n > g->prefix_len - position) run.n = g->prefix_len - position;
+    return run;
+}
+
+/* What a token's heads are turned and normed by. */
+struct turning {
+    const float *rope, *q_norm, *k_norm;
+    float eps, w_offset;
+};
+
+/* q and k of one token are done in place; only q is read again from there. */
+static void turn_token(float *row, int64_t position, const struct attention_params *p,
+                       const struct turning *by)
+{
+    struct turn t;
+    int64_t E = p->E, heads = p->H + p->G;
+    for (int64_t h = 0; h < heads; h++) {
+        const float *norm = h < p->H ? by->q_norm : by->k_norm;
+        if (norm) norm_row(row + h * E, row + h * E, norm, E, by->eps, by->w_offset);
     }
-    for (int64_t g_head = 0; g_head < p->G; g_head++) {
-        if (g_head + 1 < p->G)
-            fetch_column(kv_keys(kv, page, p->layer, g_head + 1), slot, kv->value_bytes);
-        const float *k = row + (p->H + g_head) * E, *v = k + p->G * E;
-        void *page_k = kv_keys(kv, page, p->layer, g_head),
-             *page_v = kv_values(kv, page, p->layer, g_head);
-        if (kv->type == DTYPE_ID_F32)
-            store_f32(page_k, page_v, kv->padded, slot, k, v, E);
-        else
-            store_bf16(page_k, page_v, kv->padded, slot, k, v, E);
-    }
+    turn_of(&t, by->rope + position * E, E / 2);
+    rotate(row, &t, E / 2, heads);
 }
 
 void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
                        const struct attention_params *p, const float *rope, const float *q_norm,
                        const float *k_norm, float eps, float w_offset)
 {
-    const struct batch *batch = cpu_of(b)->batch;
-    const int32_t *segment_of = batch_segments(cpu_of(b), batch);
-    int64_t stride = (p->H + 2 * p->G) * p->E;
-    int threads = threads_for(cpu_of(b), batch->T * stride);
+    struct cpu *cpu = cpu_of(b);
+    const struct batch *batch = cpu->batch;
+    const int32_t *segment_of = batch_segments(cpu, batch);
+    const struct turning by = {rope, q_norm, k_norm, eps, w_offset};
+    int64_t stride = (p->H + 2 * p->G) * p->E, room = PAGE_TOKENS * 2 * p->G * p->E;
+    int threads = threads_for(cpu, 2 * batch->T * stride); /* lines that are in no cache */
+    round_fn *round = cpu->tiles.round ? cpu->tiles.round : round_numbers;
+    uint16_t *narrow = scratch_need(&cpu->rounded, (size_t)(threads * room) * sizeof *narrow);
+    ENSURE(p->E <= 2 * MOST_HALF);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < batch->T; t++)
-        write_token((float *)qkv + t * stride, kv, &batch->segments[segment_of[t]],
-                    batch->position[t], p, rope, q_norm, k_norm, eps, w_offset);
+    for (int64_t t = 0; t < batch->T; t++) {
+        struct run run = run_at(batch, &batch->segments[segment_of[t]], t);
+        run.rows = (float *)qkv + t * stride;
+        run.stride = stride;
+        for (int64_t i = 0; i < run.n; i++)
+            turn_token(run.rows + i * stride, run.position + i, p, &by);
+        if (run.n == 0) continue;
+        if (kv->type == DTYPE_ID_F32)
+            store_f32(kv, p, &run);
+        else
+            store_bf16(kv, p, &run, round, narrow + omp_get_thread_num() * room);
+    }
 }
