@@ -141,8 +141,8 @@ INLINE_BF16 float largest_score(float *s, int64_t begin, int64_t end, float scal
     return largest > m ? largest : m;
 }
 
-/* p = exp(s scale - m), rounded; returns the sum.  Two pages at a time, counted from the chunk's begin;
- * one that holds no key of [begin, end) has p = 0. */
+/* p = exp(s scale - m), rounded; returns the sum.  Two pages at a time, counted from the chunk's
+ * begin; one that holds no key of [begin, end) has p = 0. */
 INLINE_BF16 float rounded_weights(uint16_t *p, const float *s, int64_t begin, int64_t end,
                                   float scale, float m)
 {

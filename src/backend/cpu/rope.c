@@ -55,18 +55,30 @@ struct run {
     int32_t page;
 };
 
+/* The lines that the next head's keys are stored to. */
+static void fetch_next(struct kv_pool *kv, const struct attention_params *p, const struct run *run,
+                       int64_t head)
+{
+    if (head + 1 == p->G) return;
+    const char *keys = kv_keys(kv, run->page, p->layer, head + 1);
+    for (size_t at = 0; at < kv->value_bytes; at += 64)
+        __builtin_prefetch(keys + at + run->slot * 4, 1);
+}
+
 /* A key is a column of its page's matrix, a value a row; of bf16, pairs of them (cpu.h). */
 static void store_f32(struct kv_pool *kv, const struct attention_params *p, const struct run *run)
 {
     int64_t E = p->E;
-    for (int64_t i = 0; i < run->n; i++)
-        for (int64_t head = 0; head < p->G; head++) {
+    for (int64_t head = 0; head < p->G; head++) {
+        fetch_next(kv, p, run, head);
+        float *keys = kv_keys(kv, run->page, p->layer, head),
+              *values = kv_values(kv, run->page, p->layer, head);
+        for (int64_t i = 0, slot = run->slot; i < run->n; i++, slot++) {
             const float *k = run->rows + i * run->stride + (p->H + head) * E, *v = k + p->G * E;
-            float *page_k = kv_keys(kv, run->page, p->layer, head),
-                  *page_v = kv_values(kv, run->page, p->layer, head);
-            for (int64_t j = 0; j < E; j++) page_k[j * PAGE_TOKENS + run->slot + i] = k[j];
-            memcpy(page_v + (run->slot + i) * kv->padded, v, (size_t)E * sizeof *v);
+            for (int64_t j = 0; j < E; j++) keys[j * PAGE_TOKENS + slot] = k[j];
+            memcpy(values + slot * kv->padded, v, (size_t)E * sizeof *v);
         }
+    }
 }
 
 CPU_CLONES static void round_numbers(uint16_t *out, const float *x, int64_t n)
@@ -109,12 +121,6 @@ static void store_values(uint16_t *page, int64_t padded, const uint16_t *v, int6
     }
 }
 
-/* The lines that keys are stored to. */
-static void fetch_column(const char *keys, int64_t slot, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(keys + at + slot * 4, 1);
-}
-
 /* narrow: room for [n, 2 G E]. */
 static void store_bf16(struct kv_pool *kv, const struct attention_params *p, const struct run *run,
                        round_fn *round, uint16_t *narrow)
@@ -124,8 +130,7 @@ static void store_bf16(struct kv_pool *kv, const struct attention_params *p, con
         round(narrow + i * wide, run->rows + i * run->stride + p->H * E, wide);
     for (int64_t head = 0; head < p->G; head++) {
         const uint16_t *k = narrow + head * E;
-        if (head + 1 < p->G)
-            fetch_column(kv_keys(kv, run->page, p->layer, head + 1), run->slot, kv->value_bytes);
+        fetch_next(kv, p, run, head);
         store_keys(kv_keys(kv, run->page, p->layer, head), k, wide, run, E);
         store_values(kv_values(kv, run->page, p->layer, head), kv->padded, k + p->G * E, wide, run,
                      E);

@@ -38,6 +38,6 @@ struct tiles tiles_choose(bool avx512, bool bf16);
 
 /* ---- tile_avx512.c, on x86-64 ---- */
 tile_fn tile_f32_avx512, tile_bf16_avx512;
-round_fn round_avx512; /* where the bf16 tile is */
+round_fn round_avx512;     /* where the bf16 tile is */
 #define TILE_ROWS_AVX512 8 /* 16 sums keep the multipliers busy; more were slower */
 _Static_assert(TILE_ROWS_AVX512 <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");

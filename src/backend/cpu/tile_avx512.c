@@ -193,8 +193,8 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void
 round_avx512(uint16_t *out, const float *x, int64_t n)
 {
     for (; n >= 2 * TILE_COLS; n -= 2 * TILE_COLS, x += 2 * TILE_COLS, out += 2 * TILE_COLS)
-        _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + TILE_COLS),
-                                                              _mm512_loadu_ps(x)));
+        _mm512_storeu_si512(
+            out, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + TILE_COLS), _mm512_loadu_ps(x)));
     for (; n > 0; n -= TILE_COLS, x += TILE_COLS, out += TILE_COLS) {
         __mmask16 is_there = (__mmask16)(n < TILE_COLS ? (1u << n) - 1 : 0xffff);
         __m256bh y = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(is_there, x));
