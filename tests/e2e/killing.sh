@@ -2,6 +2,7 @@
 #   source "$(dirname "$0")/killing.sh"
 # shellcheck shell=bash
 source "$(dirname "${BASH_SOURCE[0]}")/tiny.sh"
+unset OMPI_MCA_ess_singleton_isolated GOMP_SPINCOUNT # as people run it
 patience=30 # seconds that a job may take to end once one of its ranks is gone
 # shellcheck disable=SC2034
 launcher_hangs=0

@@ -3,6 +3,7 @@
 # built and run on two ranks from it, with the system's own MPI and HDF5 hidden.
 # Skips the part that fetches packages where none can be fetched, and the hiding where no mount namespace can be had.
 set -euo pipefail
+unset LD_PRELOAD # of the build, which an ordinary user may not read
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/specrej-bundle.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -23,7 +23,7 @@ shared=("${short[@]}" parallel.split=candidates method=speculative_rejection rou
 watched() {
     start "$@"
     rm -f samples
-    HEAP_PROBE=$work/samples:$work/$2 LD_PRELOAD=$HEAP_PROBE_LIBRARY "${command[@]}" >log 2>&1 ||
+    HEAP_PROBE=$work/samples:$work/$2 LD_PRELOAD="$HEAP_PROBE_LIBRARY ${LD_PRELOAD:-}" "${command[@]}" >log 2>&1 ||
         fail "status $? of: ${command[*]}"
 }
 

@@ -19,6 +19,16 @@
 #define REWARD_PAGES 16 /* of a short pool: a prefix, and some texts */
 #define TOO_LONG     5  /* the prompt that does not fit the context with MAX_NEW: skipped */
 
+/* Pages of a pool for several prompts beyond what one of them may take.  Three show the sanitizers
+ * what six do. */
+#ifdef __SANITIZE_ADDRESS__
+static const int64_t more[] = {0, 8, 24};
+#define SHORT_REWARDS 1 /* the place in `more` where the reward model has few pages, too */
+#else
+static const int64_t more[] = {0, 4, 8, 16, 24, 32};
+#define SHORT_REWARDS 2
+#endif
+
 static struct prompt_input prompts[N_PROMPTS];
 
 /* Prompts of 3 to 43 tokens, uneven from one to the next. */
@@ -302,7 +312,6 @@ static int64_t compare(struct comm *world, const struct run *a, struct run *b, b
 static int64_t run_in_flight(struct comm *world, const char *tail, int overlap, int64_t budget,
                              const struct run *alone)
 {
-    static const int64_t more[] = {0, 4, 8, 16, 24, 32};
     int64_t evictions = 0;
     struct worker w;
     struct job j;
@@ -314,7 +323,7 @@ static int64_t run_in_flight(struct comm *world, const char *tail, int overlap, 
     REQUIRE(r.most_at_once == overlap, "%lld prompts at once", (long long)r.most_at_once);
     compare(world, alone, &r, true);
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
-        r = run_all(&w, budget + more[i], i == 2 ? REWARD_PAGES : 0);
+        r = run_all(&w, budget + more[i], i == SHORT_REWARDS ? REWARD_PAGES : 0);
         REQUIRE(r.place[TOO_LONG] < r.place[TOO_LONG - 1], "a row to be skipped waits for memory");
         evictions += compare(world, alone, &r, false);
     }

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/cluster.sh"
 export SPECREJ
 export OMPI_MCA_rmaps_base_oversubscribe=1
-unset OMP_NUM_THREADS # the batch script sets it
+unset OMP_NUM_THREADS GOMP_SPINCOUNT # the batch script and the program set them
 if "$SPECREJ" --version | grep -q "no MPI"; then
     echo "skipped: this build has no MPI"
     exit 77
