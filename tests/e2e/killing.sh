@@ -2,8 +2,8 @@
 #   source "$(dirname "$0")/killing.sh"
 # shellcheck shell=bash
 source "$(dirname "${BASH_SOURCE[0]}")/tiny.sh"
-unset OMPI_MCA_ess_singleton_isolated GOMP_SPINCOUNT # as people run it
-patience=30 # seconds that a job may take to end once one of its ranks is gone
+unset GOMP_SPINCOUNT # as people run it
+patience=120 # seconds that a job may take to end once one of its ranks is gone; on a busy machine it took 30
 # shellcheck disable=SC2034
 launcher_hangs=0
 with_h5py= # a Python that can read result files by itself; none: only our own reader looks

@@ -2,7 +2,7 @@
 # The demo's job on two of its prompts: different tokenizers for generator and reward model, both methods, two ranks, the
 # report.  What Speculative Rejection completed must be what Best-of-N wrote, with the same reward bits.
 set -euo pipefail
-unset OMPI_MCA_ess_singleton_isolated GOMP_SPINCOUNT # as people run it
+unset GOMP_SPINCOUNT # as people run it
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,6 +2,7 @@
 # The judge: with the job or after it, alone, once; by itself it changes nothing.  The judge is the reward model again,
 # so that its rewards are known.
 source "$(dirname "$0")/tiny.sh"
+no_daemon
 tiny_job
 prompts 6 >prompts.jsonl
 small=(n=16 method=speculative_rejection "rounds=every 32")

@@ -2,6 +2,7 @@
 # Files that somebody made to do harm, and the inputs of the fuzz targets, through the real program: status 2, one clear
 # line, below 200 MiB of memory, and no waiting (a kill after 20 s stands for "never"; the slowest is printed).
 source "$(dirname "$0")/tiny.sh"
+no_daemon
 : "${LIMITED:?path of limited}"
 fuzz=$(cd "$(dirname "$0")/../fuzz" && pwd) || exit 1
 tiny_job

@@ -4,7 +4,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tiny.sh"
 : "${COMPARE_REPLAY:?path of compare_replay}"
-export OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
+no_daemon
 backend=${SPECREJ_TEST_BACKEND:-cpu}
 if [ "$backend" = cuda ] && [ ! -f "${SPECREJ_CUDA_BACKEND:-}" ]; then
     echo "skipped: SPECREJ_CUDA_BACKEND names no library" && exit 77

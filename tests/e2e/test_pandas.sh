@@ -16,6 +16,7 @@ export OMP_NUM_THREADS=1 OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts
 work=$(mktemp -d "${TMPDIR:-/tmp}/pandas.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export OMPI_MCA_orte_tmpdir_base=$work # two such ranks at once need a folder each
 "$python" "$here/verbs_models.py" .
 "$SPECREJ" run same.yaml -q --set output=FILE.h5 2>log || { cat log && exit 1; }
 

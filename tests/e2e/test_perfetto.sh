@@ -14,6 +14,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/timeline.XXXXXX")
 job=
 trap '[ -z "$job" ] || kill -9 $job 2>/dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
+export OMPI_MCA_orte_tmpdir_base=$work # two such ranks at once need a folder each
 python3 "$here/verbs_models.py" .
 
 # check NAME: the document against the format, and with h5py against NAME.h5.

@@ -2,6 +2,7 @@
 # plan: no MPI, no GPU, seconds.  The demo's plan is sane; what it says of a rank's memory is what a run takes; what it says
 # of the work is what a result file shows; every broken input is named with its cure, all of them at once, with status 2.
 source "$(dirname "$0")/tiny.sh"
+no_daemon
 tests=$(cd "$golden/../.." && pwd)
 check() { python3 "$tests/e2e/plan_check.py" "$@" 2>log || fail "plan_check.py $*"; }
 
@@ -13,7 +14,7 @@ planned() {
     local out=$1 began=$SECONDS
     shift
     plan "$@" --json >"$out" 2>log || fail "status $? of: plan $*"
-    [ $((SECONDS - began)) -lt 30 ] || fail "plan took $((SECONDS - began)) s: $*"
+    [ $((SECONDS - began)) -lt 120 ] || fail "plan took $((SECONDS - began)) s: $*"
 }
 
 # ---- the demo ----

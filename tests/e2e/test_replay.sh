@@ -3,7 +3,7 @@
 # prompt by prompt (compare_replay), and the verb.
 source "$(dirname "$0")/tiny.sh"
 : "${COMPARE_REPLAY:?path of compare_replay}"
-export OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
+no_daemon
 tiny_job
 
 few=(dataset.limit=6)

@@ -10,6 +10,7 @@ export OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
 work=$(mktemp -d "${TMPDIR:-/tmp}/specrej-report.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export OMPI_MCA_orte_tmpdir_base=$work # two such ranks at once need a folder each
 
 fail() {
     echo "FAIL: $*" >&2

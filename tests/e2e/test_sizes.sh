@@ -3,7 +3,7 @@
 # first token, one candidate, thousands, many times more than memory holds.
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tiny.sh"
-export OMPI_MCA_ess_singleton_isolated=1 # a rank alone starts no daemon
+no_daemon
 tiny_job
 sr=(method=speculative_rejection alpha=0.5 "rounds=every 8")
 ranks=(1)

@@ -11,6 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/verbs.XXXXXX")
 job=
 trap '[ -z "$job" ] || kill -9 $job 2>/dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
+export OMPI_MCA_orte_tmpdir_base=$work # two such ranks at once need a folder each
 python3 "$here/verbs_models.py" .
 
 has_mpi() { ! "$SPECREJ" --version | grep -q "no MPI" && command -v mpirun >/dev/null; }

@@ -18,6 +18,10 @@ fail() {
     exit 1
 }
 
+# A rank alone starts no daemon of Open MPI.  The folder of its files is then the same for all such ranks below this one,
+# and whoever ends removes it: one at a time.
+no_daemon() { export OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_orte_tmpdir_base=$work; }
+
 # config FILE HEAD EOS: a Llama with 2 layers and 160 tokens, for weights: random.
 config() {
     cat >"$1" <<JSON
