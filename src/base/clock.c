@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -40,5 +41,15 @@ char *clock_text(char out[24], double s)
         snprintf(out, 24, "%.1f min", s / 60);
     else
         snprintf(out, 24, "%.1f h", s / 3600);
+    return out;
+}
+
+char *clock_date(char out[24], double unix_s)
+{
+    bool is_date = unix_s > 0 && unix_s < 253402300800;
+    time_t t = is_date ? (time_t)unix_s : 0;
+    struct tm tm;
+    if (!is_date || !gmtime_r(&t, &tm) || strftime(out, 24, "%F %H:%M UTC", &tm) == 0)
+        strcpy(out, "?");
     return out;
 }

@@ -1,11 +1,11 @@
 #include "report/facts.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "trace/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *attr(const struct trace_reader *r, const char *name)
 {
@@ -13,24 +13,13 @@ static const char *attr(const struct trace_reader *r, const char *name)
     return value && value[0] ? value : "?";
 }
 
-/* UTC: readers and machines are in many places. */
-static char *start_text(double unix_s, char out[32])
-{
-    bool is_time = unix_s > 0 && unix_s < 253402300800; /* of a year of four digits; no NaN */
-    time_t t = is_time ? (time_t)unix_s : 0;
-    struct tm tm;
-    if (!is_time || !gmtime_r(&t, &tm) || strftime(out, 32, "%F %H:%M UTC", &tm) == 0)
-        strcpy(out, "?");
-    return out;
-}
-
 static char *runs_text(const struct trace_reader *r)
 {
     const struct run_row *runs = trace_runs(r);
     long long n = (long long)trace_n_runs(r);
-    char start[32];
+    char start[24];
     if (n == 0) return mem_strdup("none");
-    return mem_printf("%lld from %s on %s%s%s", n, start_text(runs[0].start_unix_s, start),
+    return mem_printf("%lld from %s on %s%s%s", n, clock_date(start, runs[0].start_unix_s),
                       runs[0].hosts[0] ? runs[0].hosts : "?",
                       runs[0].slurm_job_id[0] ? ", Slurm job " : "", runs[0].slurm_job_id);
 }

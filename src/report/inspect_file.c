@@ -11,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_REASONS 5
 
@@ -83,15 +82,6 @@ static const char *attr(const struct result *r, const char *name)
     return value ? value : "";
 }
 
-static const char *format_time(char out[32], double unix_s)
-{
-    time_t t = (time_t)unix_s;
-    struct tm tm;
-    if (!isfinite(unix_s) || !localtime_r(&t, &tm) || strftime(out, 32, "%F %T", &tm) == 0)
-        strcpy(out, "?");
-    return out;
-}
-
 /* ---- text ---- */
 
 static void print_job(const struct result *r, FILE *out)
@@ -122,7 +112,7 @@ static void print_runs(const struct result *r, FILE *out)
     const struct run_row *runs = trace_runs(r->file);
     for (int64_t i = 0; i < trace_n_runs(r->file); i++) {
         const struct run_row *w = &runs[i];
-        char start[32], wall[24], label[32], slurm[96] = "";
+        char start[24], wall[24], label[32], slurm[96] = "";
         snprintf(label, sizeof label, "run %lld", (long long)i);
         if (w->slurm_job_id[0])
             snprintf(slurm, sizeof slurm, ", Slurm job %s restart %d", w->slurm_job_id,
@@ -130,7 +120,7 @@ static void print_runs(const struct result *r, FILE *out)
         print_field(out, label, "%s: %lld prompts, from %s, %s%s",
                     name_of(run_status_names, RUN_STATUSES, w->status),
                     (long long)(w->last_prompt - w->first_prompt),
-                    format_time(start, w->start_unix_s), clock_text(wall, run_seconds(r, i)),
+                    clock_date(start, w->start_unix_s), clock_text(wall, run_seconds(r, i)),
                     isfinite(w->end_unix_s) ? "" : " until its last prompt");
         print_field(out, "", "%d ranks = %d groups x tensor %d, %d threads each, on %s", w->ranks,
                     w->groups, w->tensor, w->threads, w->hosts);

@@ -382,6 +382,11 @@ static void times_as_texts(void **state)
     char text[24];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(clock_text(text, cases[i].s), cases[i].text);
+    assert_string_equal(clock_date(text, 951782400), "2000-02-29 00:00 UTC");
+    assert_string_equal(clock_date(text, 253402300799), "9999-12-31 23:59 UTC");
+    const double none[] = {-1, 0, 253402300800, 2.17e179, INFINITY, NAN};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_string_equal(clock_date(text, none[i]), "?");
 }
 
 static void hashes(void **state)
