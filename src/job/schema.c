@@ -186,13 +186,16 @@ static const char *known_elsewhere(const char *key)
         {"rejection_rate", "alpha"},
         {"num_prompts", "dataset.limit"},
         {"prompts", "dataset.path"},
+        {"reward.model", "reward.path"},
+        {"judge.model", "judge.path"},
         {"model", "generator.path"},
         {"reward_model", "reward.path"},
         {"output_dir", "output"},
         {"tensor_parallel_size", "parallel.tensor"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(last_part(key), names[i][0]) == 0) return names[i][1];
+        if (strcmp(key, names[i][0]) == 0 || strcmp(last_part(key), names[i][0]) == 0)
+            return names[i][1];
     return NULL;
 }
 

@@ -44,6 +44,8 @@ static const struct refusal {
      "job.yaml:6: unknown key 'sampling.topp'; did you mean 'sampling.top_p'?"},
     {REQUIRED "sampling: {max_tokens: 5}\n",
      "job.yaml:4: unknown key 'sampling.max_tokens'; did you mean 'sampling.max_new_tokens'?"},
+    {REQUIRED "judge: {model: m}\n",
+     "job.yaml:4: unknown key 'judge.model'; did you mean 'judge.path'?"},
     {REQUIRED "num_samples: 5\n", "job.yaml:4: unknown key 'num_samples'; did you mean 'n'?"},
     {REQUIRED "zzzzzzzz: 5\n", "job.yaml:4: unknown key 'zzzzzzzz'; jobs/example.yaml"},
     {REQUIRED "zzzzzzzz: {}\n", "unknown key 'zzzzzzzz'"},
