@@ -181,7 +181,7 @@ const char *normalize(const struct normalizer *s, struct normalizer_scratch *w, 
         out = spare;
         spare = used;
     }
-    return text;
+    return *n ? text : ""; /* where all is replaced by nothing there may be no memory yet */
 }
 
 static int open_replace(struct normalizer_step *step, const json_t *json, const char *where,

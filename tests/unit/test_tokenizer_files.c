@@ -292,12 +292,31 @@ static void test_config(void **state)
     remove_folder(folder);
 }
 
+/* A normalizer that leaves nothing of a text: no ids, and no error. */
+static void test_nothing_left(void **state)
+{
+    (void)state;
+    char folder[64];
+    make_folder(folder);
+    write_parts(folder,
+                (struct parts){.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":"
+                                             "\"b\"},\"content\":\"\"}"});
+    struct tokenizer *t = open_at(folder);
+    for (size_t n = 0; n < 3; n++) {
+        struct ids ids = encode(t, "bb", n, 0);
+        assert_int_equal(ids.n, 0);
+        free(ids.items);
+    }
+    tokenizer_destroy(t);
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minimal),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_truncated), cmocka_unit_test(test_nesting),
-        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_config),    cmocka_unit_test(test_nothing_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
