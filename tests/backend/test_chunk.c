@@ -114,7 +114,7 @@ static void break_unseen(struct numbers *n, const struct chunk_rows *c)
 
 static const struct chunk_products *products(void)
 {
-    return tiles_choose(true, true).chunk;
+    return tiles_choose(true, true, false).chunk;
 }
 
 static void test_products(void **state)

@@ -1,6 +1,6 @@
 /* The inner products of every instruction set that this processor has: in f32 the bits of the chain
  * that tile.h promises, whatever the number of rows and panels. */
-#include "backend/cpu/tile.h"
+#include "backend/cpu/onednn.h"
 #include "backend/fixture.h"
 
 #include <math.h>
@@ -46,7 +46,7 @@ static void test_chains(void **state)
     struct numbers *n = random_operands();
     float c[ROWS * LDC];
     for (int avx512 = 0; avx512 < 2; avx512++) {
-        struct tiles t = tiles_choose(avx512, false);
+        struct tiles t = tiles_choose(avx512, false, false);
         printf("%s\n", t.isa);
         assert_null(t.bf16);
         for (int64_t rows = 0; rows <= ROWS; rows++)
@@ -61,35 +61,72 @@ static void test_chains(void **state)
     free(n);
 }
 
-/* bf16: small whole numbers, whose sums are exact in any order. */
-static void test_pairs(void **state)
+enum { HIGH = 70, EVEN = K + 1 }; /* rows of bf16: more than two passes take */
+
+/* Number of k i of column j, two panels side by side. */
+static int place_of(int64_t i, int64_t j)
 {
-    (void)state;
-    struct tiles t = tiles_choose(true, true);
-    if (!t.bf16) skip();
-    enum { EVEN = K + 1 };
-    static uint16_t a[ROWS * LDA], b[2 * EVEN * TILE_COLS];
-    float c[ROWS * LDC];
-    for (int i = 0; i < ROWS * LDA; i++)
+    return (int)(j / TILE_COLS * EVEN * TILE_COLS + i / 2 * 2 * TILE_COLS + j % TILE_COLS * 2 +
+                 i % 2);
+}
+
+/* bf16: small whole numbers, whose sums are exact in any order. */
+static void check_pairs(tile_fn *tile)
+{
+    static uint16_t a[HIGH * LDA], b[2 * EVEN * TILE_COLS];
+    static float c[HIGH * LDC];
+    for (int i = 0; i < HIGH * LDA; i++)
         dtype_narrow(&a[i], &(float){(float)(i % 7 - 3)}, DTYPE_ID_BF16, 1);
     for (int i = 0; i < 2 * EVEN * TILE_COLS; i++)
         dtype_narrow(&b[i], &(float){(float)(i % 11 - 5)}, DTYPE_ID_BF16, 1);
-    for (int64_t rows = 1; rows <= ROWS; rows++)
+    for (int64_t rows = 1; rows <= HIGH; rows++)
         for (int64_t panels = 1; panels <= 2; panels++) {
-            for (int i = 0; i < ROWS * LDC; i++) c[i] = 1;
-            t.bf16(c, LDC, a, LDA, b, 0, EVEN * TILE_COLS, panels, rows, EVEN, true, b);
-            for (int r = 0; r < ROWS; r++)
+            for (int i = 0; i < HIGH * LDC; i++) c[i] = 1;
+            tile(c, LDC, a, LDA, b, 0, EVEN * TILE_COLS, panels, rows, EVEN, rows % 2, b);
+            for (int r = 0; r < HIGH; r++)
                 for (int j = 0; j < LDC; j++) {
-                    int want = 1;
-                    for (int i = 0; i < EVEN && r < rows && j < panels * TILE_COLS; i++)
-                        want += ((r * LDA + i) % 7 - 3) *
-                                ((j / TILE_COLS * EVEN * TILE_COLS + i / 2 * 2 * TILE_COLS +
-                                  j % TILE_COLS * 2 + i % 2) %
-                                     11 -
-                                 5);
+                    bool is_there = r < rows && j < panels * TILE_COLS;
+                    int want = is_there ? (int)(rows % 2) : 1;
+                    for (int i = 0; i < EVEN && is_there; i++)
+                        want += ((r * LDA + i) % 7 - 3) * (place_of(i, j) % 11 - 5);
                     assert_true(c[r * LDC + j] == (float)want);
                 }
         }
+}
+
+/* Any numbers: a row's bits are those it has alone, whatever stands beside it. */
+static void check_alone(tile_fn *tile)
+{
+    static uint16_t a[HIGH * LDA], b[2 * EVEN * TILE_COLS];
+    static float c[HIGH * LDC], alone[2 * TILE_COLS];
+    for (int i = 0; i < HIGH * LDA; i++)
+        dtype_narrow(&a[i], &(float){sinf((float)i)}, DTYPE_ID_BF16, 1);
+    for (int i = 0; i < 2 * EVEN * TILE_COLS; i++)
+        dtype_narrow(&b[i], &(float){sinf((float)(7 * i))}, DTYPE_ID_BF16, 1);
+    for (int64_t rows = 1; rows <= HIGH; rows++) {
+        tile(c, LDC, a, LDA, b, 0, EVEN * TILE_COLS, 2, rows, EVEN, false, b);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t p = 0; p < 2; p++) {
+                tile(alone, TILE_COLS, a + r * LDA, LDA, b + p * EVEN * TILE_COLS, 0, 0, 1, 1, EVEN,
+                     false, b);
+                assert_memory_equal(c + r * LDC + p * TILE_COLS, alone, TILE_COLS * sizeof *c);
+            }
+    }
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    tile_fn *last = NULL;
+    for (int amx = 0; amx < 1 + onednn_has_amx(); amx++) {
+        struct tiles t = tiles_choose(true, true, amx);
+        if (!t.bf16) skip();
+        printf("%s\n", t.isa);
+        assert_ptr_not_equal(t.bf16, last);
+        last = t.bf16;
+        check_pairs(t.bf16);
+        check_alone(t.bf16);
+    }
 }
 
 static const struct CMUnitTest tests[] = {

@@ -119,7 +119,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     struct backend *b = mem_calloc(1, sizeof *b);
     struct cpu *cpu = mem_calloc(1, sizeof *cpu);
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
-    cpu->tiles = tiles_choose(onednn_has_avx512(), onednn_has_bf16());
+    cpu->tiles = tiles_choose(onednn_has_avx512(), onednn_has_bf16(), onednn_has_amx());
     cpu->energy = energy_open(ENERGY_ROOT);
     struct comm *host = comm_split_node(tensor);
     *b = (struct backend){.ops = &cpu_ops,
@@ -132,7 +132,7 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
     comm_destroy(host);
     b->threads = cpu->threads;
     b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;
-    if (onednn_is_faster(b->dtype, cpu->tiles.is_vectorised))
+    if (!cpu->tiles.is_vectorised) /* the library is worth its test */
         cpu->onednn = onednn_create(b->dtype, false);
     int rc = read_device(b->device, sizeof b->device, e);
     snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", cpu->tiles.isa,

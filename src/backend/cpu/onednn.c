@@ -98,11 +98,11 @@ bool onednn_has_avx512(void)
     return (isa & avx512) == avx512;
 }
 
-bool onednn_is_faster(enum dtype dtype, bool has_vectorised_tiles)
+bool onednn_has_amx(void)
 {
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
              amx = (unsigned)dnnl_cpu_isa_avx512_core_amx;
-    return (dtype == DTYPE_ID_BF16 && (isa & amx) == amx) || !has_vectorised_tiles;
+    return (isa & amx) == amx;
 }
 
 struct onednn *onednn_create(enum dtype dtype, bool any_kernel)

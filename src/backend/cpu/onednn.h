@@ -26,9 +26,8 @@ bool onednn_has_bf16(void);
  * but to AVX2 at the lowest. */
 bool onednn_has_avx512(void);
 
-/* Is the library worth its test, beside own tiles that are vectorised or not?  With AMX, and where
- * they are not. */
-bool onednn_is_faster(enum dtype dtype, bool has_vectorised_tiles);
+/* And AMX, for which the library has asked the system, too. */
+bool onednn_has_amx(void);
 
 /* Is [N, K] fit to be packed?  The first question for a shape runs the test. */
 bool onednn_keeps_rows(struct onednn *o, int64_t N, int64_t K);

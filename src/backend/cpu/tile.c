@@ -108,16 +108,20 @@ static bool has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-struct tiles tiles_choose(bool avx512, bool bf16)
+struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
 {
     if (avx512 && __builtin_cpu_supports("avx512f")) {
         bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
         return (struct tiles){.f32 = tile_f32_avx512,
-                              .bf16 = pairs ? tile_bf16_avx512 : NULL,
+                              .bf16 = !pairs ? NULL
+                                      : amx  ? tile_bf16_amx
+                                             : tile_bf16_avx512,
                               .round = pairs ? round_avx512 : NULL,
                               .chunk = pairs ? &chunk_avx512 : NULL,
                               .rows = TILE_ROWS_AVX512,
-                              .isa = pairs ? "avx512-bf16" : "avx512",
+                              .isa = !pairs ? "avx512"
+                                     : amx  ? "amx"
+                                            : "avx512-bf16",
                               .is_vectorised = true};
     }
     if (has_avx2())
@@ -126,10 +130,11 @@ struct tiles tiles_choose(bool avx512, bool bf16)
     return tiles_portable();
 }
 #else
-struct tiles tiles_choose(bool avx512, bool bf16)
+struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
 {
     (void)avx512;
     (void)bf16;
+    (void)amx;
     return tiles_portable();
 }
 #endif

@@ -30,14 +30,18 @@ struct tiles {
     round_fn *round;                    /* where bf16 is, else NULL */
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
-    const char *isa;                    /* "avx512-bf16", "avx512", "avx2" or "portable" */
+    const char *isa;                    /* "amx", "avx512-bf16", "avx512", "avx2" or "portable" */
     bool is_vectorised;                 /* written for the processor's vectors; else plain C */
 };
-/* The best of those that the processor has and that `avx512` and `bf16` allow. */
-struct tiles tiles_choose(bool avx512, bool bf16);
+/* The best of those that the processor has and that `avx512`, `bf16` and `amx` allow, each of which
+ * asks for the one before. */
+struct tiles tiles_choose(bool avx512, bool bf16, bool amx);
 
 /* ---- tile_avx512.c, on x86-64 ---- */
 tile_fn tile_f32_avx512, tile_bf16_avx512;
 round_fn round_avx512;     /* where the bf16 tile is */
 #define TILE_ROWS_AVX512 8 /* 16 sums keep the multipliers busy; more were slower */
 _Static_assert(TILE_ROWS_AVX512 <= TILE_MOST_ROWS, "room is made for TILE_MOST_ROWS");
+
+/* ---- tile_amx.c, on x86-64 ---- */
+tile_fn tile_bf16_amx; /* where the system lets the process use it */
