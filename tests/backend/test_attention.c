@@ -207,7 +207,7 @@ static void compute(struct world_of *w, int64_t prefill_piece, int64_t own_piece
 static double tolerance_of(const struct backend *b, enum dtype type)
 {
     if (type == DTYPE_ID_F32) return 1e-12;
-    return strstr(b->isa, "avx512-bf16") ? 0x1p-18 : 1e-9;
+    return strstr(b->isa, "avx512-bf16") || strstr(b->isa, "amx") ? 0x1p-18 : 1e-9;
 }
 
 static void check_oracle(struct setup setup, enum dtype type)

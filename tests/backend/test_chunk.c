@@ -1,12 +1,12 @@
 /* The products of chunk.h, which not every processor has: whole numbers, whose sums are exact in
  * any order, and weights against their definition. */
 #include "backend/cpu/chunk.h"
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/onednn.h"
 #include "backend/fixture.h"
 
 #include <math.h>
 
-enum { ROWS = TILE_MOST_ROWS, E = 24, PADDED = 7 * TILE_COLS };
+enum { ROWS = TILE_MOST_ROWS, E = 96, PADDED = 7 * TILE_COLS };
 
 struct numbers {
     uint16_t q[ROWS * E], k[CHUNK_PAGES][PAGE_TOKENS * E], v[CHUNK_PAGES][PAGE_TOKENS * PADDED];
@@ -117,19 +117,32 @@ static const struct chunk_products *products(void)
     return tiles_choose(true, true, false).chunk;
 }
 
-static void test_products(void **state)
+/* Of the processor's tiles, where it has them; else NULL. */
+static const struct chunk_products *deep_products(void)
 {
-    (void)state;
-    if (!products()) skip();
+    return tiles_choose(true, true, onednn_has_amx()).deep;
+}
+
+static void check_products(const struct chunk_products *f)
+{
     for (int64_t rows = 1; rows <= ROWS; rows++)
         for (int all = 0; all < 2; all++) {
             struct numbers *n = whole_numbers();
             struct chunk_rows c = seen_by(rows, all);
-            check_scores(products(), n, &c);
+            check_scores(f, n, &c);
             break_unseen(n, &c);
-            check_values(products(), n, &c);
+            check_values(f, n, &c);
             free(n);
         }
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    if (!products()) skip();
+    check_products(products());
+    printf("amx: %s\n", deep_products() ? "yes" : "no");
+    if (deep_products()) check_products(deep_products());
 }
 
 /* One row: its weights are exp, rounded; l is their sum. */

@@ -146,8 +146,7 @@ int main(int argc, char **argv)
          threads = threads * 2 > most && threads < most ? most : threads * 2) {
         print_memory(threads);
         print_gemm(world, DTYPE_ID_F32, threads);
-        if (onednn_has_bf16())
-            print_gemm(world, DTYPE_ID_BF16, threads);
+        if (onednn_has_bf16()) print_gemm(world, DTYPE_ID_BF16, threads);
     }
     comm_stop(world);
     return 0;

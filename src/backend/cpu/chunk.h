@@ -45,3 +45,5 @@ struct chunk_products {
     chunk_values_fn *values;
 };
 extern const struct chunk_products chunk_avx512; /* on x86-64 */
+extern const struct chunk_products chunk_amx;    /* likewise; E a multiple of 32 */
+chunk_weights_fn chunk_weights_avx512;

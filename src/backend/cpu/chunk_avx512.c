@@ -162,9 +162,9 @@ INLINE_BF16 float rounded_weights(uint16_t *p, const float *s, int64_t begin, in
     return _mm512_reduce_add_ps(sum);
 }
 
-__attribute__((target(ISA))) static void weights(uint16_t *p, float *keep,
-                                                 struct softmax *const *softmax, float *s,
-                                                 const struct chunk_rows *c, float scale)
+__attribute__((target(ISA))) void chunk_weights_avx512(uint16_t *p, float *keep,
+                                                       struct softmax *const *softmax, float *s,
+                                                       const struct chunk_rows *c, float scale)
 {
     float m[TILE_MOST_ROWS], less[PAGE_TOKENS] = {0};
     for (int64_t r = 0; r < c->rows; r++) {
@@ -304,5 +304,5 @@ static void values(float *o, int64_t padded, const float *keep, const uint16_t *
     add_columns(&a, c->rows);
 }
 
-const struct chunk_products chunk_avx512 = {scores, weights, values};
+const struct chunk_products chunk_avx512 = {scores, chunk_weights_avx512, values};
 #endif

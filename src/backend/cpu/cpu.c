@@ -1,5 +1,5 @@
-/* The CPU backend: own tiles, oneDNN where it is faster and keeps a row's bits, OpenMP, and MPI
- * between ranks. */
+/* The CPU backend: own tiles, oneDNN where these are not vectorised and it keeps a row's bits,
+ * OpenMP, and MPI between ranks. */
 #include "backend/cpu/onednn.h"
 
 #include "base/mem.h"

@@ -4,9 +4,11 @@
 
 struct page_products page_products_of(const struct tiles *tiles, const struct kv_pool *kv)
 {
-    bool is_narrow = kv->type == DTYPE_ID_BF16;
+    bool is_narrow = kv->type == DTYPE_ID_BF16, is_deep = tiles->deep && kv->shape.E % 32 == 0;
     return (struct page_products){.tile = tiles->f32,
-                                  .chunk = is_narrow ? tiles->chunk : NULL,
+                                  .chunk = !is_narrow ? NULL
+                                           : is_deep  ? tiles->deep
+                                                      : tiles->chunk,
                                   .round = is_narrow ? tiles->round : NULL,
                                   .page_type = kv->type,
                                   .query_type =

@@ -118,6 +118,7 @@ struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
                                              : tile_bf16_avx512,
                               .round = pairs ? round_avx512 : NULL,
                               .chunk = pairs ? &chunk_avx512 : NULL,
+                              .deep = pairs && amx ? &chunk_amx : NULL,
                               .rows = TILE_ROWS_AVX512,
                               .isa = !pairs ? "avx512"
                                      : amx  ? "amx"

@@ -29,6 +29,7 @@ struct tiles {
     tile_fn *f32, *bf16;                /* bf16 NULL: weights are widened */
     round_fn *round;                    /* where bf16 is, else NULL */
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
+    const struct chunk_products *deep;  /* likewise, for E that are multiples of 32; or NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
     const char *isa;                    /* "amx", "avx512-bf16", "avx512", "avx2" or "portable" */
     bool is_vectorised;                 /* written for the processor's vectors; else plain C */

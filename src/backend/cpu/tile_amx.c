@@ -5,34 +5,22 @@
 #include "backend/cpu/tile.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
+#include "backend/cpu/amx.h"
+
 #include <string.h>
 
-#define ISA        "amx-tile,amx-bf16"
-#define INLINE_AMX __attribute__((target(ISA), always_inline)) static inline
-#define ROWS       16 /* most of a tile */
-#define DEPTH      32 /* numbers of k that a tile holds of a row */
-
-/* What compilers do not know of the intrinsics: that they read and write memory. */
-#define FENCE __asm__ volatile("" ::: "memory")
-
-/* As the instruction reads it. */
-struct config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
+#define INLINE_AMX __attribute__((target(AMX_ISA), always_inline)) static inline
 
 /* Tiles 0 to 3: c of upper rows and panel 0, upper and 1, lower and 0, lower and 1; 4 and 5: a of
  * upper and lower rows; 6 and 7: b of both panels. */
 INLINE_AMX void configure(int64_t upper, int64_t lower)
 {
-    struct config g = {.palette = 1};
+    struct amx_config g = {.palette = 1};
     for (int i = 0; i < 8; i++) g.row_bytes[i] = 64;
     g.rows[0] = g.rows[1] = g.rows[4] = (uint8_t)upper;
     g.rows[2] = g.rows[3] = g.rows[5] = (uint8_t)(lower > 0 ? lower : 1);
-    g.rows[6] = g.rows[7] = ROWS;
-    FENCE;
+    g.rows[6] = g.rows[7] = AMX_ROWS;
+    AMX_FENCE;
     _tile_loadconfig(&g);
 }
 
@@ -45,20 +33,20 @@ struct product {
     const uint16_t *b;
     int64_t panel, k;
     bool add;
-    const char *next;         /* to be fetched, `step` bytes at each DEPTH numbers of k */
+    const char *next;         /* to be fetched, `step` bytes at each AMX_DEPTH numbers of k */
     int64_t step, next_panel; /* bytes from one panel to the other; 0: one only */
 };
 
 INLINE_AMX void fetch(const struct product *x, int64_t i)
 {
-    const char *at = x->next + i / DEPTH * x->step;
+    const char *at = x->next + i / AMX_DEPTH * x->step;
     for (int64_t j = 0; j < x->step; j += 64) {
         _mm_prefetch(at + j, _MM_HINT_T1);
         if (x->next_panel) _mm_prefetch(at + x->next_panel + j, _MM_HINT_T1);
     }
 }
 
-/* DEPTH numbers of k. */
+/* AMX_DEPTH numbers of k. */
 INLINE_AMX void multiply(const bool two_rows, const bool two_panels, const uint16_t *a0,
                          const uint16_t *a1, int64_t lda, const uint16_t *b0, const uint16_t *b1)
 {
@@ -80,14 +68,15 @@ INLINE_AMX void multiply(const bool two_rows, const bool two_panels, const uint1
 INLINE_AMX void multiply_rest(const bool two_rows, const bool two_panels, const struct product *x,
                               const uint16_t *a, int64_t i, int64_t rows)
 {
-    uint16_t pad_a[2 * ROWS * DEPTH] = {0}, pad_b[2][ROWS * DEPTH] = {{0}};
+    uint16_t pad_a[2 * AMX_ROWS * AMX_DEPTH] = {0}, pad_b[2][AMX_ROWS * AMX_DEPTH] = {{0}};
     size_t n = (size_t)(x->k - i);
-    for (int64_t r = 0; r < rows; r++) memcpy(pad_a + r * DEPTH, a + r * x->lda + i, n * sizeof *a);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(pad_a + r * AMX_DEPTH, a + r * x->lda + i, n * sizeof *a);
     for (int p = 0; p < 1 + two_panels; p++)
         memcpy(pad_b[p], x->b + p * x->panel + i * TILE_COLS, n * TILE_COLS * sizeof *pad_b[p]);
     int64_t upper = two_rows ? (rows + 1) / 2 : rows;
-    FENCE;
-    multiply(two_rows, two_panels, pad_a, pad_a + upper * DEPTH, DEPTH, pad_b[0], pad_b[1]);
+    AMX_FENCE;
+    multiply(two_rows, two_panels, pad_a, pad_a + upper * AMX_DEPTH, AMX_DEPTH, pad_b[0], pad_b[1]);
 }
 
 /* Rows [0, rows) of a and c; two_rows: in two tiles, the upper one no less high. */
@@ -108,7 +97,7 @@ INLINE_AMX void pass(const bool two_rows, const bool two_panels, const struct pr
         if (two_rows) _tile_zero(2);
         if (two_rows && two_panels) _tile_zero(3);
     }
-    for (; i + DEPTH <= x->k; i += DEPTH) {
+    for (; i + AMX_DEPTH <= x->k; i += AMX_DEPTH) {
         fetch(x, i);
         multiply(two_rows, two_panels, a + i, a1 + i, x->lda, b0 + i * TILE_COLS,
                  b1 + i * TILE_COLS);
@@ -120,12 +109,12 @@ INLINE_AMX void pass(const bool two_rows, const bool two_panels, const struct pr
     if (two_rows && two_panels) _tile_stored(3, lower + TILE_COLS, ldc);
 }
 
-__attribute__((target(ISA))) static void one_pass(const struct product *x, int64_t panels,
-                                                  const uint16_t *a, float *c, int64_t rows)
+__attribute__((target(AMX_ISA))) static void one_pass(const struct product *x, int64_t panels,
+                                                      const uint16_t *a, float *c, int64_t rows)
 {
-    if (rows > ROWS && panels == 2)
+    if (rows > AMX_ROWS && panels == 2)
         pass(true, true, x, a, c, rows);
-    else if (rows > ROWS)
+    else if (rows > AMX_ROWS)
         pass(true, false, x, a, c, rows);
     else if (panels == 2)
         pass(false, true, x, a, c, rows);
@@ -138,7 +127,7 @@ __attribute__((target(ISA))) static void one_pass(const struct product *x, int64
 static void share_fetch(struct product *x, const void *next, int64_t panels, int64_t pass,
                         int64_t n)
 {
-    int64_t tile = DEPTH * TILE_COLS * (int64_t)sizeof *x->b,
+    int64_t tile = AMX_DEPTH * TILE_COLS * (int64_t)sizeof *x->b,
             panel = x->panel * (int64_t)sizeof *x->b;
     x->next = next;
     x->step = tile;
@@ -148,28 +137,29 @@ static void share_fetch(struct product *x, const void *next, int64_t panels, int
             place = pass % each; /* passes for a panel; one too many fetches none */
     x->next_panel = 0;
     x->step = pass < each * panels ? (tile / each + 63) / 64 * 64 : 0;
-    x->next += pass / each * panel + place * (x->k / DEPTH) * x->step;
+    x->next += pass / each * panel + place * (x->k / AMX_DEPTH) * x->step;
 }
 
-__attribute__((target(ISA))) void tile_bf16_amx(float *c, int64_t ldc, const void *a, int64_t lda,
-                                                const void *b, int64_t ldb, int64_t panel,
-                                                int64_t panels, int64_t rows, int64_t k, bool add,
-                                                const void *next)
+__attribute__((target(AMX_ISA))) void tile_bf16_amx(float *c, int64_t ldc, const void *a,
+                                                    int64_t lda, const void *b, int64_t ldb,
+                                                    int64_t panel, int64_t panels, int64_t rows,
+                                                    int64_t k, bool add, const void *next)
 {
     (void)ldb;
     struct product x = {
         .c = c, .ldc = ldc, .a = a, .lda = lda, .b = b, .panel = panel, .k = k, .add = add};
-    int64_t n = (rows + 2 * ROWS - 1) / (2 * ROWS), configured = 0, row = 0;
+    int64_t n = (rows + 2 * AMX_ROWS - 1) / (2 * AMX_ROWS), configured = 0, row = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t height = rows / n + (i < rows % n); /* as even as can be */
         if (height != configured)
-            configure(height > ROWS ? (height + 1) / 2 : height, height > ROWS ? height / 2 : 0);
+            configure(height > AMX_ROWS ? (height + 1) / 2 : height,
+                      height > AMX_ROWS ? height / 2 : 0);
         configured = height;
         share_fetch(&x, next, panels, i, n);
         one_pass(&x, panels, x.a + row * lda, c + row * ldc, height);
         row += height;
     }
     _tile_release();
-    FENCE;
+    AMX_FENCE;
 }
 #endif

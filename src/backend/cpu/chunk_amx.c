@@ -1,0 +1,200 @@
+/* Scores and p v by AMX: a page's K [E / 2][16][2] is E / 32 of the processor's tiles as it lies,
+ * of its V [8][padded][2] 16 columns are one of half the depth.  Softmax: chunk_avx512.c. */
+#include "backend/cpu/chunk.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include "backend/cpu/amx.h"
+
+#include <string.h>
+
+#define ISA        AMX_ISA ",avx512f"
+#define INLINE_AMX __attribute__((target(ISA), always_inline)) static inline
+#define PAIRS      (PAGE_TOKENS / 2)
+
+/* Tiles 0 to 3: results; 4: rows of q or p; 5 to 7: numbers of K or V, `depth` of k. */
+INLINE_AMX void configure(int64_t rows, int64_t depth)
+{
+    struct amx_config g = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        g.row_bytes[i] = 64;
+        g.rows[i] = (uint8_t)(i < 5 ? rows : depth / 2);
+    }
+    g.row_bytes[4] = (uint16_t)(2 * depth);
+    AMX_FENCE;
+    _tile_loadconfig(&g);
+}
+
+INLINE_AMX void fetch_tile(const char *at, int64_t rows, int64_t stride)
+{
+    for (int64_t i = 0; i < rows; i++) _mm_prefetch(at + i * stride, _MM_HINT_T1);
+}
+
+/* Scores of the four pages from `page` on, or of what is there of them. */
+INLINE_AMX void score_pages(float *s, const uint16_t *q, int64_t E, const void *const *keys,
+                            int64_t n, const void *const *next)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t e = 0; e < E; e += AMX_DEPTH) {
+        int64_t at = e * PAGE_TOKENS * 2;
+        _tile_loadd(4, q + e, E * 2);
+        _tile_loadd(5, (const char *)keys[0] + at, 64);
+        _tile_dpbf16ps(0, 4, 5);
+        if (n > 1) _tile_loadd(6, (const char *)keys[1] + at, 64);
+        if (n > 1) _tile_dpbf16ps(1, 4, 6);
+        if (n > 2) _tile_loadd(7, (const char *)keys[2] + at, 64);
+        if (n > 2) _tile_dpbf16ps(2, 4, 7);
+        if (n > 3) _tile_loadd(5, (const char *)keys[3] + at, 64);
+        if (n > 3) _tile_dpbf16ps(3, 4, 5);
+        for (int64_t i = 0; i < n; i++) fetch_tile((const char *)next[i] + at, 16, 64);
+    }
+    int64_t stride = CHUNK * (int64_t)sizeof *s;
+    _tile_stored(0, s, stride);
+    if (n > 1) _tile_stored(1, s + PAGE_TOKENS, stride);
+    if (n > 2) _tile_stored(2, s + 2 * PAGE_TOKENS, stride);
+    if (n > 3) _tile_stored(3, s + 3 * PAGE_TOKENS, stride);
+}
+
+__attribute__((target(ISA))) static void scores(float *s, const uint16_t *q, int64_t E,
+                                                const struct chunk_rows *c, const void *const *keys,
+                                                const void *after)
+{
+    const void *next[CHUNK_PAGES + 8];
+    for (int64_t i = 0; i < CHUNK_PAGES + 8; i++) next[i] = i < c->past ? keys[i] : after;
+    configure(c->rows, AMX_DEPTH);
+    for (int64_t page = c->first; page < c->past; page += 4) {
+        int64_t n = c->past - page;
+        if (n >= 4)
+            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, 4, next + page + 4);
+        else
+            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, n, next + page + 4);
+    }
+    AMX_FENCE;
+}
+
+/* V as it lies: of each page, pairs of tokens `pair` bytes apart. */
+struct value_pages {
+    const void *const *at;
+    int64_t n, pair;
+};
+
+/* o [rows, 16 tiles] += p v for columns from `column` on. */
+INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const uint16_t *p,
+                            const struct value_pages *v, int64_t column)
+{
+    int64_t stride = padded * (int64_t)sizeof *o;
+    _tile_loadd(0, o, stride);
+    if (tiles > 1) _tile_loadd(1, o + TILE_COLS, stride);
+    if (tiles > 1) _tile_loadd(2, o + 2 * TILE_COLS, stride);
+    if (tiles > 1) _tile_loadd(3, o + 3 * TILE_COLS, stride);
+    for (int64_t i = 0; i < v->n; i++) {
+        const char *from = (const char *)v->at[i] + 4 * column;
+        _tile_loadd(4, p + i * PAGE_TOKENS, CHUNK * 2);
+        _tile_loadd(5, from, v->pair);
+        _tile_dpbf16ps(0, 4, 5);
+        if (tiles > 1) {
+            _tile_loadd(6, from + 64, v->pair);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_loadd(7, from + 128, v->pair);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_loadd(5, from + 192, v->pair);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+    }
+    _tile_stored(0, o, stride);
+    if (tiles > 1) _tile_stored(1, o + TILE_COLS, stride);
+    if (tiles > 1) _tile_stored(2, o + 2 * TILE_COLS, stride);
+    if (tiles > 1) _tile_stored(3, o + 3 * TILE_COLS, stride);
+}
+
+/* All columns, of pages that all rows see whole. */
+__attribute__((target(ISA))) static void add_whole(float *o, int64_t padded, const uint16_t *p,
+                                                   const void *const *pages, int64_t n)
+{
+    const struct value_pages v = {pages, n, padded * 4};
+    int64_t column = 0;
+    for (; column + 4 * TILE_COLS <= padded; column += 4 * TILE_COLS)
+        add_columns(o + column, padded, 4, p, &v, column);
+    for (; column < padded; column += TILE_COLS) add_columns(o + column, padded, 1, p, &v, column);
+}
+
+/* A page of which the rows see keys [begin, end) of 16: of a copy in which zeros stand beside them,
+ * as what stands there may be no numbers. */
+__attribute__((target(ISA))) static void add_part(float *o, int64_t padded, const uint16_t *p,
+                                                  const uint16_t *page, int64_t begin, int64_t end)
+{
+    uint16_t part[PAIRS * 2 * TILE_COLS];
+    const void *pages[] = {part};
+    const struct value_pages v = {pages, 1, 64};
+    for (int64_t column = 0; column < padded; column += TILE_COLS) {
+        for (int i = 0; i < PAIRS; i++) {
+            __m512i w = _mm512_loadu_si512(page + (i * padded + column) * 2);
+            uint32_t low = begin <= 2 * i && 2 * i < end ? 0xffff : 0,
+                     high = begin <= 2 * i + 1 && 2 * i + 1 < end ? 0xffff0000 : 0;
+            _mm512_storeu_si512(part + i * 2 * TILE_COLS,
+                                _mm512_and_si512(w, _mm512_set1_epi32((int)(low | high))));
+        }
+        AMX_FENCE;
+        add_columns(o + column, padded, 1, p, &v, 0);
+    }
+}
+
+/* The keys of a page that a row sees: [*begin, *end) of 16. */
+static bool seen_of(const struct chunk_rows *c, int64_t r, int64_t page, int64_t *begin,
+                    int64_t *end)
+{
+    *begin = c->begin[r] - page * PAGE_TOKENS;
+    *end = c->end[r] - page * PAGE_TOKENS;
+    if (*begin < 0) *begin = 0;
+    if (*end > PAGE_TOKENS) *end = PAGE_TOKENS;
+    return *begin < *end;
+}
+
+/* Rows that see the same of the page together; one that sees nothing is left as it is. */
+__attribute__((target(ISA))) static void add_parts(float *o, int64_t padded, const uint16_t *p,
+                                                   const struct chunk_rows *c, int64_t page,
+                                                   const uint16_t *v)
+{
+    for (int64_t r = 0, past; r < c->rows; r = past) {
+        int64_t begin, end, b, e;
+        bool seen = seen_of(c, r, page, &begin, &end);
+        for (past = r + 1; past < c->rows; past++)
+            if (seen_of(c, past, page, &b, &e) != seen || b != begin || e != end) break;
+        if (!seen) continue;
+        configure(past - r, PAGE_TOKENS);
+        add_part(o + r * padded, padded, p + r * CHUNK + page * PAGE_TOKENS, v, begin, end);
+    }
+}
+
+__attribute__((target(ISA))) static void values(float *o, int64_t padded, const float *keep,
+                                                const uint16_t *p, const struct chunk_rows *c,
+                                                const void *const *pages, const void *after)
+{
+    int64_t begin = 0, end = CHUNK; /* what all see */
+    for (int64_t r = 0; r < c->rows; r++) {
+        if (c->begin[r] > begin) begin = c->begin[r];
+        if (c->end[r] < end) end = c->end[r];
+        for (int64_t i = 0; i < padded && keep[r] != 1.0f; i += TILE_COLS)
+            _mm512_storeu_ps(o + r * padded + i, _mm512_mul_ps(_mm512_loadu_ps(o + r * padded + i),
+                                                               _mm512_set1_ps(keep[r])));
+    }
+    int64_t whole = (begin + PAGE_TOKENS - 1) / PAGE_TOKENS,
+            past = end / PAGE_TOKENS; /* pages that all see whole */
+    if (whole < c->first) whole = c->first;
+    if (past > c->past) past = c->past;
+    fetch_tile(after, padded / 2, 64);
+    for (int64_t page = c->first; page < c->past && (page < whole || past <= whole); page++)
+        add_parts(o, padded, p, c, page, pages[page]);
+    if (past > whole) {
+        configure(c->rows, PAGE_TOKENS);
+        add_whole(o, padded, p + whole * PAGE_TOKENS, pages + whole, past - whole);
+        for (int64_t page = past; page < c->past; page++)
+            add_parts(o, padded, p, c, page, pages[page]);
+    }
+    AMX_FENCE;
+}
+
+const struct chunk_products chunk_amx = {scores, chunk_weights_avx512, values};
+#endif
