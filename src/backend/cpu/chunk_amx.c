@@ -61,8 +61,8 @@ __attribute__((target(ISA))) static void scores(float *s, const uint16_t *q, int
                                                 const struct chunk_rows *c, const void *const *keys,
                                                 const void *after)
 {
-    const void *next[CHUNK_PAGES + 8];
-    for (int64_t i = 0; i < CHUNK_PAGES + 8; i++) next[i] = i < c->past ? keys[i] : after;
+    const void *next[CHUNK_PAGES + 8]; /* pages to be fetched */
+    for (int64_t i = c->first; i < CHUNK_PAGES + 8; i++) next[i] = i < c->past ? keys[i] : after;
     configure(c->rows, AMX_DEPTH);
     for (int64_t page = c->first; page < c->past; page += 4) {
         int64_t n = c->past - page;

@@ -26,10 +26,7 @@ INLINE_AMX void configure(int64_t upper, int64_t lower)
 
 /* What all passes over the rows share. */
 struct product {
-    float *c;
-    int64_t ldc;
-    const uint16_t *a;
-    int64_t lda;
+    int64_t lda, ldc;
     const uint16_t *b;
     int64_t panel, k;
     bool add;
@@ -146,8 +143,7 @@ __attribute__((target(AMX_ISA))) void tile_bf16_amx(float *c, int64_t ldc, const
                                                     int64_t k, bool add, const void *next)
 {
     (void)ldb;
-    struct product x = {
-        .c = c, .ldc = ldc, .a = a, .lda = lda, .b = b, .panel = panel, .k = k, .add = add};
+    struct product x = {.lda = lda, .ldc = ldc, .b = b, .panel = panel, .k = k, .add = add};
     int64_t n = (rows + 2 * AMX_ROWS - 1) / (2 * AMX_ROWS), configured = 0, row = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t height = rows / n + (i < rows % n); /* as even as can be */
@@ -156,7 +152,7 @@ __attribute__((target(AMX_ISA))) void tile_bf16_amx(float *c, int64_t ldc, const
                       height > AMX_ROWS ? height / 2 : 0);
         configured = height;
         share_fetch(&x, next, panels, i, n);
-        one_pass(&x, panels, x.a + row * lda, c + row * ldc, height);
+        one_pass(&x, panels, (const uint16_t *)a + row * lda, c + row * ldc, height);
         row += height;
     }
     _tile_release();
