@@ -6,10 +6,11 @@
 
 #include <math.h>
 
-enum { ROWS = TILE_MOST_ROWS, E = 96, PADDED = 7 * TILE_COLS };
+enum { ROWS = TILE_MOST_ROWS, MOST_E = 96, PADDED = 7 * TILE_COLS };
 
 struct numbers {
-    uint16_t q[ROWS * E], k[CHUNK_PAGES][PAGE_TOKENS * E], v[CHUNK_PAGES][PAGE_TOKENS * PADDED];
+    uint16_t q[ROWS * MOST_E], k[CHUNK_PAGES][PAGE_TOKENS * MOST_E],
+        v[CHUNK_PAGES][PAGE_TOKENS * PADDED];
     uint16_t p[ROWS * CHUNK];
     float s[ROWS * CHUNK], o[ROWS * PADDED];
     const void *keys[CHUNK_PAGES], *values[CHUNK_PAGES];
@@ -33,7 +34,7 @@ static int query_at(int r, int e)
     return (r * 3 + e) % 7 - 3;
 }
 
-static struct numbers *whole_numbers(void)
+static struct numbers *whole_numbers(int E)
 {
     struct numbers *n = host_memory(1, sizeof *n);
     for (int r = 0; r < ROWS; r++)
@@ -69,7 +70,7 @@ static bool sees(const struct chunk_rows *c, int64_t r, int64_t key)
     return key >= c->begin[r] && key < c->end[r];
 }
 
-static void check_scores(const struct chunk_products *f, struct numbers *n,
+static void check_scores(const struct chunk_products *f, int E, struct numbers *n,
                          const struct chunk_rows *c)
 {
     f->scores(n->s, n->q, E, c, n->keys, n->values[0]);
@@ -123,13 +124,13 @@ static const struct chunk_products *deep_products(void)
     return tiles_choose(true, true, onednn_has_amx()).deep;
 }
 
-static void check_products(const struct chunk_products *f)
+static void check_products(const struct chunk_products *f, int E)
 {
     for (int64_t rows = 1; rows <= ROWS; rows++)
         for (int all = 0; all < 2; all++) {
-            struct numbers *n = whole_numbers();
+            struct numbers *n = whole_numbers(E);
             struct chunk_rows c = seen_by(rows, all);
-            check_scores(f, n, &c);
+            check_scores(f, E, n, &c);
             break_unseen(n, &c);
             check_values(f, n, &c);
             free(n);
@@ -140,9 +141,10 @@ static void test_products(void **state)
 {
     (void)state;
     if (!products()) skip();
-    check_products(products());
+    check_products(products(), 24);
+    check_products(products(), 96);
     printf("amx: %s\n", deep_products() ? "yes" : "no");
-    if (deep_products()) check_products(deep_products());
+    if (deep_products()) check_products(deep_products(), 96);
 }
 
 /* One row: its weights are exp, rounded; l is their sum. */
