@@ -26,6 +26,24 @@ struct chunk_rows {
     int64_t first, past; /* pages of which any row sees a key */
 };
 
+/* A page's keys that are in [begin, end), a bit each. */
+static inline uint32_t chunk_seen(int64_t begin, int64_t end, int64_t page)
+{
+    int64_t first = begin - page * PAGE_TOKENS, past = end - page * PAGE_TOKENS;
+    if (first < 0) first = 0;
+    if (past > PAGE_TOKENS) past = PAGE_TOKENS;
+    return first < past ? (1u << past) - (1u << first) : 0;
+}
+#define CHUNK_WHOLE ((1u << PAGE_TOKENS) - 1)
+
+/* Does every row see every key of the page? */
+static inline bool chunk_all_see(const struct chunk_rows *c, int64_t page)
+{
+    for (int64_t r = 0; r < c->rows; r++)
+        if (chunk_seen(c->begin[r], c->end[r], page) != CHUNK_WHOLE) return false;
+    return true;
+}
+
 /* s [rows, CHUNK] = q [rows, E] bf16 times K of the chunk's pages [E / 2][16][2], in two of k at a
  * time.  after: what is read when K is through, here and below. */
 typedef void chunk_scores_fn(float *s, const uint16_t *q, int64_t E, const struct chunk_rows *c,

@@ -5,8 +5,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include "backend/cpu/amx.h"
 
-#include <string.h>
-
 #define ISA        AMX_ISA ",avx512f"
 #define INLINE_AMX __attribute__((target(ISA), always_inline)) static inline
 #define PAIRS      (PAGE_TOKENS / 2)
@@ -61,8 +59,8 @@ __attribute__((target(ISA))) static void scores(float *s, const uint16_t *q, int
                                                 const struct chunk_rows *c, const void *const *keys,
                                                 const void *after)
 {
-    const void *next[CHUNK_PAGES + 8]; /* pages to be fetched */
-    for (int64_t i = c->first; i < CHUNK_PAGES + 8; i++) next[i] = i < c->past ? keys[i] : after;
+    const void *next[CHUNK_PAGES + 4]; /* pages to be fetched */
+    for (int64_t i = c->first; i < CHUNK_PAGES + 4; i++) next[i] = i < c->past ? keys[i] : after;
     configure(c->rows, AMX_DEPTH);
     for (int64_t page = c->first; page < c->past; page += 4) {
         int64_t n = c->past - page;
@@ -86,9 +84,11 @@ INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const
 {
     int64_t stride = padded * (int64_t)sizeof *o;
     _tile_loadd(0, o, stride);
-    if (tiles > 1) _tile_loadd(1, o + TILE_COLS, stride);
-    if (tiles > 1) _tile_loadd(2, o + 2 * TILE_COLS, stride);
-    if (tiles > 1) _tile_loadd(3, o + 3 * TILE_COLS, stride);
+    if (tiles > 1) {
+        _tile_loadd(1, o + TILE_COLS, stride);
+        _tile_loadd(2, o + 2 * TILE_COLS, stride);
+        _tile_loadd(3, o + 3 * TILE_COLS, stride);
+    }
     for (int64_t i = 0; i < v->n; i++) {
         const char *from = (const char *)v->at[i] + 4 * column;
         _tile_loadd(4, p + i * PAGE_TOKENS, CHUNK * 2);
@@ -104,9 +104,11 @@ INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const
         }
     }
     _tile_stored(0, o, stride);
-    if (tiles > 1) _tile_stored(1, o + TILE_COLS, stride);
-    if (tiles > 1) _tile_stored(2, o + 2 * TILE_COLS, stride);
-    if (tiles > 1) _tile_stored(3, o + 3 * TILE_COLS, stride);
+    if (tiles > 1) {
+        _tile_stored(1, o + TILE_COLS, stride);
+        _tile_stored(2, o + 2 * TILE_COLS, stride);
+        _tile_stored(3, o + 3 * TILE_COLS, stride);
+    }
 }
 
 /* All columns, of pages that all rows see whole. */
@@ -120,36 +122,24 @@ __attribute__((target(ISA))) static void add_whole(float *o, int64_t padded, con
     for (; column < padded; column += TILE_COLS) add_columns(o + column, padded, 1, p, &v, column);
 }
 
-/* A page of which the rows see keys [begin, end) of 16: of a copy in which zeros stand beside them,
- * as what stands there may be no numbers. */
+/* A page of which the rows see some keys, a bit each: of a copy in which zeros stand for the
+ * others, as what stands there may be no numbers. */
 __attribute__((target(ISA))) static void add_part(float *o, int64_t padded, const uint16_t *p,
-                                                  const uint16_t *page, int64_t begin, int64_t end)
+                                                  const uint16_t *page, uint32_t seen)
 {
+    static const uint32_t halves[] = {0, 0x0000ffff, 0xffff0000, 0xffffffff};
     uint16_t part[PAIRS * 2 * TILE_COLS];
     const void *pages[] = {part};
     const struct value_pages v = {pages, 1, 64};
     for (int64_t column = 0; column < padded; column += TILE_COLS) {
         for (int i = 0; i < PAIRS; i++) {
             __m512i w = _mm512_loadu_si512(page + (i * padded + column) * 2);
-            uint32_t low = begin <= 2 * i && 2 * i < end ? 0xffff : 0,
-                     high = begin <= 2 * i + 1 && 2 * i + 1 < end ? 0xffff0000 : 0;
-            _mm512_storeu_si512(part + i * 2 * TILE_COLS,
-                                _mm512_and_si512(w, _mm512_set1_epi32((int)(low | high))));
+            __m512i half = _mm512_set1_epi32((int)halves[seen >> 2 * i & 3]);
+            _mm512_storeu_si512(part + i * 2 * TILE_COLS, _mm512_and_si512(w, half));
         }
         AMX_FENCE;
         add_columns(o + column, padded, 1, p, &v, 0);
     }
-}
-
-/* The keys of a page that a row sees: [*begin, *end) of 16. */
-static bool seen_of(const struct chunk_rows *c, int64_t r, int64_t page, int64_t *begin,
-                    int64_t *end)
-{
-    *begin = c->begin[r] - page * PAGE_TOKENS;
-    *end = c->end[r] - page * PAGE_TOKENS;
-    if (*begin < 0) *begin = 0;
-    if (*end > PAGE_TOKENS) *end = PAGE_TOKENS;
-    return *begin < *end;
 }
 
 /* Rows that see the same of the page together; one that sees nothing is left as it is. */
@@ -158,40 +148,37 @@ __attribute__((target(ISA))) static void add_parts(float *o, int64_t padded, con
                                                    const uint16_t *v)
 {
     for (int64_t r = 0, past; r < c->rows; r = past) {
-        int64_t begin, end, b, e;
-        bool seen = seen_of(c, r, page, &begin, &end);
+        uint32_t seen = chunk_seen(c->begin[r], c->end[r], page);
         for (past = r + 1; past < c->rows; past++)
-            if (seen_of(c, past, page, &b, &e) != seen || b != begin || e != end) break;
+            if (chunk_seen(c->begin[past], c->end[past], page) != seen) break;
         if (!seen) continue;
         configure(past - r, PAGE_TOKENS);
-        add_part(o + r * padded, padded, p + r * CHUNK + page * PAGE_TOKENS, v, begin, end);
+        add_part(o + r * padded, padded, p + r * CHUNK + page * PAGE_TOKENS, v, seen);
     }
+}
+
+__attribute__((target(ISA))) static void shrink(float *o, int64_t n, float keep)
+{
+    for (int64_t i = 0; i < n; i += TILE_COLS)
+        _mm512_storeu_ps(o + i, _mm512_mul_ps(_mm512_loadu_ps(o + i), _mm512_set1_ps(keep)));
 }
 
 __attribute__((target(ISA))) static void values(float *o, int64_t padded, const float *keep,
                                                 const uint16_t *p, const struct chunk_rows *c,
                                                 const void *const *pages, const void *after)
 {
-    int64_t begin = 0, end = CHUNK; /* what all see */
-    for (int64_t r = 0; r < c->rows; r++) {
-        if (c->begin[r] > begin) begin = c->begin[r];
-        if (c->end[r] < end) end = c->end[r];
-        for (int64_t i = 0; i < padded && keep[r] != 1.0f; i += TILE_COLS)
-            _mm512_storeu_ps(o + r * padded + i, _mm512_mul_ps(_mm512_loadu_ps(o + r * padded + i),
-                                                               _mm512_set1_ps(keep[r])));
-    }
-    int64_t whole = (begin + PAGE_TOKENS - 1) / PAGE_TOKENS,
-            past = end / PAGE_TOKENS; /* pages that all see whole */
-    if (whole < c->first) whole = c->first;
-    if (past > c->past) past = c->past;
+    for (int64_t r = 0; r < c->rows; r++)
+        if (keep[r] != 1.0f) shrink(o + r * padded, padded, keep[r]);
     fetch_tile(after, padded / 2, 64);
-    for (int64_t page = c->first; page < c->past && (page < whole || past <= whole); page++)
-        add_parts(o, padded, p, c, page, pages[page]);
-    if (past > whole) {
-        configure(c->rows, PAGE_TOKENS);
-        add_whole(o, padded, p + whole * PAGE_TOKENS, pages + whole, past - whole);
-        for (int64_t page = past; page < c->past; page++)
+    for (int64_t page = c->first, past; page < c->past; page = past) {
+        for (past = page; past < c->past && chunk_all_see(c, past);) past++;
+        if (past > page) {
+            configure(c->rows, PAGE_TOKENS);
+            add_whole(o, padded, p + page * PAGE_TOKENS, pages + page, past - page);
+        } else {
             add_parts(o, padded, p, c, page, pages[page]);
+            past++;
+        }
     }
     AMX_FENCE;
 }

@@ -90,15 +90,6 @@ static void scores(float *s, const uint16_t *q, int64_t E, const struct chunk_ro
     score_rows(&a, c->rows, c->first);
 }
 
-/* Which of a page's keys are seen, a bit each. */
-static uint32_t seen_of(int64_t begin, int64_t end, int64_t page)
-{
-    int64_t first = begin - page * PAGE_TOKENS, past = end - page * PAGE_TOKENS;
-    if (first < 0) first = 0;
-    if (past > PAGE_TOKENS) past = PAGE_TOKENS;
-    return first < past ? (1u << past) - (1u << first) : 0;
-}
-
 /* exp(x) for x <= 0, and 1 above, where only rounding goes: fm_exp without what is beyond. */
 INLINE_BF16 __m512 exponential(__m512 x)
 {
@@ -130,8 +121,8 @@ INLINE_BF16 float largest_score(float *s, int64_t begin, int64_t end, float scal
     __m512 most = none;
     for (int64_t page = begin / PAGE_TOKENS; page * PAGE_TOKENS < end; page++) {
         __m512 x = _mm512_loadu_ps(s + page * PAGE_TOKENS);
-        __mmask16 seen = (__mmask16)seen_of(begin, end, page);
-        if (seen != 0xffff) {
+        __mmask16 seen = (__mmask16)chunk_seen(begin, end, page);
+        if (seen != CHUNK_WHOLE) {
             x = _mm512_mask_mov_ps(none, seen, x);
             _mm512_storeu_ps(s + page * PAGE_TOKENS, x);
         }
@@ -291,15 +282,10 @@ static void values(float *o, int64_t padded, const float *keep, const uint16_t *
                         .after = after,
                         .first = c->first,
                         .past = c->past};
-    int64_t begin = 0, end = CHUNK; /* what all see */
-    for (int64_t r = 0; r < c->rows; r++) {
-        if (c->begin[r] > begin) begin = c->begin[r];
-        if (c->end[r] < end) end = c->end[r];
-    }
     for (int64_t page = c->first; page < c->past; page++) {
-        a.whole[page] = page * PAGE_TOKENS >= begin && (page + 1) * PAGE_TOKENS <= end;
+        a.whole[page] = chunk_all_see(c, page);
         for (int64_t r = 0; r < c->rows && !a.whole[page]; r++)
-            a.seen[page][r] = (uint16_t)seen_of(c->begin[r], c->end[r], page);
+            a.seen[page][r] = (uint16_t)chunk_seen(c->begin[r], c->end[r], page);
     }
     add_columns(&a, c->rows);
 }
