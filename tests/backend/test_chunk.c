@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { ROWS = TILE_MOST_ROWS, MOST_E = 96, PADDED = 7 * TILE_COLS };
+enum { ROWS = CHUNK_MOST_ROWS, MOST_E = 96, PADDED = 7 * TILE_COLS };
 
 struct numbers {
     uint16_t q[ROWS * MOST_E], k[CHUNK_PAGES][PAGE_TOKENS * MOST_E],
@@ -58,8 +58,8 @@ static struct chunk_rows seen_by(int64_t rows, bool all)
 {
     struct chunk_rows c = {.rows = rows, .first = all ? 0 : 1, .past = CHUNK_PAGES - !all};
     for (int64_t r = 0; r < rows; r++) {
-        c.begin[r] = all ? 0 : PAGE_TOKENS + 5 * r;
-        c.end[r] = all ? CHUNK : CHUNK - PAGE_TOKENS - 3 * r;
+        c.begin[r] = all ? 0 : PAGE_TOKENS + 5 * r % 40;
+        c.end[r] = all ? CHUNK : CHUNK - PAGE_TOKENS - 3 * r % 40;
     }
     if (!all && rows > 1) c.end[rows - 1] = c.begin[rows - 1];
     return c;
@@ -126,7 +126,7 @@ static const struct chunk_products *deep_products(void)
 
 static void check_products(const struct chunk_products *f, int E)
 {
-    for (int64_t rows = 1; rows <= ROWS; rows++)
+    for (int64_t rows = 1; rows <= f->rows; rows++)
         for (int all = 0; all < 2; all++) {
             struct numbers *n = whole_numbers(E);
             struct chunk_rows c = seen_by(rows, all);

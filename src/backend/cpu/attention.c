@@ -13,8 +13,9 @@
 #include <omp.h>
 #include <string.h>
 
-#define BLOCK_ROWS 48             /* rows of one piece of work, where heads of a token are few */
-#define SUB_ROWS   TILE_MOST_ROWS /* most rows that pass a chunk together: the tile's height */
+#define BLOCK_ROWS 48              /* rows of one piece of work, where heads of a token are few */
+#define SUB_ROWS   CHUNK_MOST_ROWS /* most rows that pass a chunk together */
+_Static_assert(SUB_ROWS >= TILE_MOST_ROWS, "a tile's rows pass a chunk together");
 
 struct row {
     struct softmax softmax;
@@ -370,10 +371,10 @@ void cpu_attention(struct backend *b, void *out, const void *qkv, const struct k
                     .batch = batch,
                     .p = p,
                     .products = page_products_of(&cpu->tiles, kv),
-                    .sub_rows = cpu->tiles.rows,
                     .heads = p->H / p->G,
                     .padded = kv->padded,
                     .segment_of = batch_segments(cpu, batch)};
+    j.sub_rows = j.products.chunk ? j.products.chunk->rows : cpu->tiles.rows;
     /* few rows: smaller blocks, so that every thread has work */
     int64_t share = batch->T * p->G / (2 * cpu->threads);
     int64_t tokens = clamp(share, 1, j.heads < BLOCK_ROWS ? BLOCK_ROWS / j.heads : 1);

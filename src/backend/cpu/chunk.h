@@ -11,8 +11,9 @@
 #include "backend/cpu/tile.h"
 #include "backend/types.h"
 
-#define CHUNK_PAGES 8
-#define CHUNK       (CHUNK_PAGES * PAGE_TOKENS)
+#define CHUNK_PAGES     8
+#define CHUNK           (CHUNK_PAGES * PAGE_TOKENS)
+#define CHUNK_MOST_ROWS 16 /* of chunk_products.rows */
 
 /* A running softmax: the largest score, the sum of weights. */
 struct softmax {
@@ -21,8 +22,8 @@ struct softmax {
 
 /* The chunk's keys that each row sees, [begin, end); none where begin >= end. */
 struct chunk_rows {
-    int64_t rows; /* 1 to TILE_MOST_ROWS */
-    int64_t begin[TILE_MOST_ROWS], end[TILE_MOST_ROWS];
+    int64_t rows; /* 1 to chunk_products.rows */
+    int64_t begin[CHUNK_MOST_ROWS], end[CHUNK_MOST_ROWS];
     int64_t first, past; /* pages of which any row sees a key */
 };
 
@@ -57,7 +58,9 @@ typedef void chunk_values_fn(float *o, int64_t padded, const float *keep, const 
                              const struct chunk_rows *c, const void *const *values,
                              const void *after);
 
+/* A chunk's are called in this order, by one thread, which multiplies nothing else meanwhile. */
 struct chunk_products {
+    int64_t rows; /* most that pass a chunk together */
     chunk_scores_fn *scores;
     chunk_weights_fn *weights;
     chunk_values_fn *values;

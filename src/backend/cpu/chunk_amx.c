@@ -9,15 +9,17 @@
 #define INLINE_AMX __attribute__((target(ISA), always_inline)) static inline
 #define PAIRS      (PAGE_TOKENS / 2)
 
-/* Tiles 0 to 3: results; 4: rows of q or p; 5 to 7: numbers of K or V, `depth` of k. */
-INLINE_AMX void configure(int64_t rows, int64_t depth)
+/* Tiles 0 to 3: results; 4 and 5: rows of q and of p; 6 and 7: numbers of K and of V. */
+INLINE_AMX void configure(int64_t rows)
 {
     struct amx_config g = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         g.row_bytes[i] = 64;
-        g.rows[i] = (uint8_t)(i < 5 ? rows : depth / 2);
+        g.rows[i] = (uint8_t)rows;
     }
-    g.row_bytes[4] = (uint16_t)(2 * depth);
+    g.row_bytes[5] = PAGE_TOKENS * 2;
+    g.rows[6] = AMX_DEPTH / 2;
+    g.rows[7] = PAIRS;
     AMX_FENCE;
     _tile_loadconfig(&g);
 }
@@ -38,14 +40,14 @@ INLINE_AMX void score_pages(float *s, const uint16_t *q, int64_t E, const void *
     for (int64_t e = 0; e < E; e += AMX_DEPTH) {
         int64_t at = e * PAGE_TOKENS * 2;
         _tile_loadd(4, q + e, E * 2);
-        _tile_loadd(5, (const char *)keys[0] + at, 64);
-        _tile_dpbf16ps(0, 4, 5);
+        _tile_loadd(6, (const char *)keys[0] + at, 64);
+        _tile_dpbf16ps(0, 4, 6);
         if (n > 1) _tile_loadd(6, (const char *)keys[1] + at, 64);
         if (n > 1) _tile_dpbf16ps(1, 4, 6);
-        if (n > 2) _tile_loadd(7, (const char *)keys[2] + at, 64);
-        if (n > 2) _tile_dpbf16ps(2, 4, 7);
-        if (n > 3) _tile_loadd(5, (const char *)keys[3] + at, 64);
-        if (n > 3) _tile_dpbf16ps(3, 4, 5);
+        if (n > 2) _tile_loadd(6, (const char *)keys[2] + at, 64);
+        if (n > 2) _tile_dpbf16ps(2, 4, 6);
+        if (n > 3) _tile_loadd(6, (const char *)keys[3] + at, 64);
+        if (n > 3) _tile_dpbf16ps(3, 4, 6);
         for (int64_t i = 0; i < n; i++) fetch_tile((const char *)next[i] + at, 16, 64);
     }
     int64_t stride = CHUNK * (int64_t)sizeof *s;
@@ -61,7 +63,7 @@ __attribute__((target(ISA))) static void scores(float *s, const uint16_t *q, int
 {
     const void *next[CHUNK_PAGES + 4]; /* pages to be fetched */
     for (int64_t i = c->first; i < CHUNK_PAGES + 4; i++) next[i] = i < c->past ? keys[i] : after;
-    configure(c->rows, AMX_DEPTH);
+    configure(c->rows);
     for (int64_t page = c->first; page < c->past; page += 4) {
         int64_t n = c->past - page;
         if (n >= 4)
@@ -91,16 +93,16 @@ INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const
     }
     for (int64_t i = 0; i < v->n; i++) {
         const char *from = (const char *)v->at[i] + 4 * column;
-        _tile_loadd(4, p + i * PAGE_TOKENS, CHUNK * 2);
-        _tile_loadd(5, from, v->pair);
-        _tile_dpbf16ps(0, 4, 5);
+        _tile_loadd(5, p + i * PAGE_TOKENS, CHUNK * 2);
+        _tile_loadd(7, from, v->pair);
+        _tile_dpbf16ps(0, 5, 7);
         if (tiles > 1) {
-            _tile_loadd(6, from + 64, v->pair);
-            _tile_dpbf16ps(1, 4, 6);
+            _tile_loadd(7, from + 64, v->pair);
+            _tile_dpbf16ps(1, 5, 7);
             _tile_loadd(7, from + 128, v->pair);
-            _tile_dpbf16ps(2, 4, 7);
-            _tile_loadd(5, from + 192, v->pair);
-            _tile_dpbf16ps(3, 4, 5);
+            _tile_dpbf16ps(2, 5, 7);
+            _tile_loadd(7, from + 192, v->pair);
+            _tile_dpbf16ps(3, 5, 7);
         }
     }
     _tile_stored(0, o, stride);
@@ -122,22 +124,37 @@ __attribute__((target(ISA))) static void add_whole(float *o, int64_t padded, con
     for (; column < padded; column += TILE_COLS) add_columns(o + column, padded, 1, p, &v, column);
 }
 
-/* A page of which the rows see some keys, a bit each: of a copy in which zeros stand for the
- * others, as what stands there may be no numbers. */
-__attribute__((target(ISA))) static void add_part(float *o, int64_t padded, const uint16_t *p,
-                                                  const uint16_t *page, uint32_t seen)
+/* out [8][16 tiles][2]: what is seen of a page's columns, zeros for the rest, as what stands there
+ * may be no numbers. */
+INLINE_AMX void copy_seen(uint16_t *out, const uint16_t *page, int64_t padded, const int64_t tiles,
+                          uint32_t seen)
 {
     static const uint32_t halves[] = {0, 0x0000ffff, 0xffff0000, 0xffffffff};
-    uint16_t part[PAIRS * 2 * TILE_COLS];
-    const void *pages[] = {part};
-    const struct value_pages v = {pages, 1, 64};
-    for (int64_t column = 0; column < padded; column += TILE_COLS) {
-        for (int i = 0; i < PAIRS; i++) {
-            __m512i w = _mm512_loadu_si512(page + (i * padded + column) * 2);
-            __m512i half = _mm512_set1_epi32((int)halves[seen >> 2 * i & 3]);
-            _mm512_storeu_si512(part + i * 2 * TILE_COLS, _mm512_and_si512(w, half));
-        }
-        AMX_FENCE;
+    for (int i = 0; i < PAIRS; i++) {
+        __m512i half = _mm512_set1_epi32((int)halves[seen >> 2 * i & 3]);
+        for (int64_t n = 0; n < tiles; n++, out += 2 * TILE_COLS)
+            _mm512_store_si512(out,
+                               _mm512_and_si512(half, _mm512_loadu_si512(page + i * padded * 2 +
+                                                                         n * 2 * TILE_COLS)));
+    }
+    AMX_FENCE;
+}
+
+/* A page of which all rows see the same keys, a bit each. */
+__attribute__((target(ISA))) static void add_seen(float *o, int64_t padded, const uint16_t *p,
+                                                  const uint16_t *page, uint32_t seen)
+{
+    _Alignas(64) uint16_t copy[PAIRS * 4 * 2 * TILE_COLS];
+    const void *pages[] = {copy};
+    struct value_pages v = {pages, 1, 4 * 64};
+    int64_t column = 0;
+    for (; column + 4 * TILE_COLS <= padded; column += 4 * TILE_COLS) {
+        copy_seen(copy, page + 2 * column, padded, 4, seen);
+        add_columns(o + column, padded, 4, p, &v, 0);
+    }
+    v.pair = 64;
+    for (; column < padded; column += TILE_COLS) {
+        copy_seen(copy, page + 2 * column, padded, 1, seen);
         add_columns(o + column, padded, 1, p, &v, 0);
     }
 }
@@ -147,14 +164,16 @@ __attribute__((target(ISA))) static void add_parts(float *o, int64_t padded, con
                                                    const struct chunk_rows *c, int64_t page,
                                                    const uint16_t *v)
 {
+    int64_t configured = c->rows;
     for (int64_t r = 0, past; r < c->rows; r = past) {
         uint32_t seen = chunk_seen(c->begin[r], c->end[r], page);
         for (past = r + 1; past < c->rows; past++)
             if (chunk_seen(c->begin[past], c->end[past], page) != seen) break;
         if (!seen) continue;
-        configure(past - r, PAGE_TOKENS);
-        add_part(o + r * padded, padded, p + r * CHUNK + page * PAGE_TOKENS, v, seen);
+        if (past - r != configured) configure(configured = past - r);
+        add_seen(o + r * padded, padded, p + r * CHUNK + page * PAGE_TOKENS, v, seen);
     }
+    if (configured != c->rows) configure(c->rows);
 }
 
 __attribute__((target(ISA))) static void shrink(float *o, int64_t n, float keep)
@@ -172,16 +191,13 @@ __attribute__((target(ISA))) static void values(float *o, int64_t padded, const 
     fetch_tile(after, padded / 2, 64);
     for (int64_t page = c->first, past; page < c->past; page = past) {
         for (past = page; past < c->past && chunk_all_see(c, past);) past++;
-        if (past > page) {
-            configure(c->rows, PAGE_TOKENS);
+        if (past > page)
             add_whole(o, padded, p + page * PAGE_TOKENS, pages + page, past - page);
-        } else {
-            add_parts(o, padded, p, c, page, pages[page]);
-            past++;
-        }
+        else
+            add_parts(o, padded, p, c, past++, pages[page]);
     }
     AMX_FENCE;
 }
 
-const struct chunk_products chunk_amx = {scores, chunk_weights_avx512, values};
+const struct chunk_products chunk_amx = {AMX_ROWS, scores, chunk_weights_avx512, values};
 #endif

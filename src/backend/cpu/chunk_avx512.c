@@ -157,7 +157,7 @@ __attribute__((target(ISA))) void chunk_weights_avx512(uint16_t *p, float *keep,
                                                        struct softmax *const *softmax, float *s,
                                                        const struct chunk_rows *c, float scale)
 {
-    float m[TILE_MOST_ROWS], less[PAGE_TOKENS] = {0};
+    float m[CHUNK_MOST_ROWS], less[CHUNK_MOST_ROWS] = {0};
     for (int64_t r = 0; r < c->rows; r++) {
         m[r] = largest_score(s + r * CHUNK, c->begin[r], c->end[r], scale, softmax[r]->m);
         less[r] = softmax[r]->m - m[r];
@@ -290,5 +290,5 @@ static void values(float *o, int64_t padded, const float *keep, const uint16_t *
     add_columns(&a, c->rows);
 }
 
-const struct chunk_products chunk_avx512 = {scores, chunk_weights_avx512, values};
+const struct chunk_products chunk_avx512 = {TILE_MOST_ROWS, scores, chunk_weights_avx512, values};
 #endif
