@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define AMX_ISA   "amx-tile,amx-bf16"
+#define AMX_ISA   "amx-tile,amx-bf16,prfchw"
 #define AMX_ROWS  16 /* most of a tile */
 #define AMX_DEPTH 32 /* bf16 numbers of a tile's row */
 

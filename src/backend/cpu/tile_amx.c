@@ -43,6 +43,18 @@ INLINE_AMX void fetch(const struct product *x, int64_t i)
     }
 }
 
+/* The lines of c that the pass is going to write, a few at each AMX_DEPTH numbers of k: all at its
+ * end would wait for memory. */
+INLINE_AMX void reserve(const bool two_panels, const struct product *x, const float *c,
+                        int64_t rows, int64_t i)
+{
+    int64_t steps = x->k / AMX_DEPTH, each = (rows + steps - 1) / steps, row = i / AMX_DEPTH * each;
+    for (int64_t r = row; r < row + each && r < rows; r++) {
+        __builtin_prefetch(c + r * x->ldc, 1);
+        if (two_panels) __builtin_prefetch(c + r * x->ldc + TILE_COLS, 1);
+    }
+}
+
 /* AMX_DEPTH numbers of k. */
 INLINE_AMX void multiply(const bool two_rows, const bool two_panels, const uint16_t *a0,
                          const uint16_t *a1, int64_t lda, const uint16_t *b0, const uint16_t *b1)
@@ -96,6 +108,7 @@ INLINE_AMX void pass(const bool two_rows, const bool two_panels, const struct pr
     }
     for (; i + AMX_DEPTH <= x->k; i += AMX_DEPTH) {
         fetch(x, i);
+        if (!x->add) reserve(two_panels, x, c, rows, i);
         multiply(two_rows, two_panels, a + i, a1 + i, x->lda, b0 + i * TILE_COLS,
                  b1 + i * TILE_COLS);
     }
