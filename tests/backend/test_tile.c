@@ -129,8 +129,41 @@ static void test_pairs(void **state)
     }
 }
 
+/* Rows of any length, of all kinds of numbers; what is beyond a row is untouched. */
+static void check_round(const struct tiles *t)
+{
+    static const float some[] = {0.0f,  1.0f,       0x1.01p0f,      0x1.03p0f,       0x1.0100002p0f,
+                                 -3.3f, 0x1p-126f,  0x1.fffffep-3f, 0x1.fffffep127f, INFINITY,
+                                 NAN,   -0x1p-127f, 0x1p-149f,      -INFINITY};
+    enum { KINDS = sizeof some / sizeof *some, MOST = 70 };
+    float x[MOST];
+    uint16_t out[MOST + 1];
+    for (int64_t i = 0; i < MOST; i++) x[i] = some[i % KINDS];
+    for (int64_t n = 0; n <= MOST; n++) {
+        memset(out, 0xab, sizeof out);
+        t->round(out, x, n);
+        for (int64_t i = 0; i < n; i++) {
+            bool is_zero = t->bf16 && fabsf(x[i]) < 0x1p-126f;
+            assert_int_equal(out[i], bf16_round(is_zero ? copysignf(0, x[i]) : x[i]));
+        }
+        assert_int_equal(out[n], 0xabab);
+    }
+}
+
+static void test_round(void **state)
+{
+    (void)state;
+    for (int avx512 = 0; avx512 < 2; avx512++)
+        for (int bf16 = 0; bf16 < 1 + avx512; bf16++) {
+            struct tiles t = tiles_choose(avx512, bf16, false);
+            printf("%s\n", t.isa);
+            check_round(&t);
+        }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_chains),
     cmocka_unit_test(test_pairs),
+    cmocka_unit_test(test_round),
 };
 RUN_TESTS(tests)

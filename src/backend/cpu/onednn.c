@@ -244,19 +244,13 @@ static void pack(struct onednn *o, const struct shape *s, void *packed, void *ro
     DNNL_CHECK(dnnl_primitive_desc_destroy(d));
 }
 
-CPU_CLONES static void round_span(uint16_t *out, const float *x, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
-}
-
 /* x [n] as numbers [at, at + n) of rows. */
 static void store(void *rows, enum dtype dtype, int64_t at, const float *x, int64_t n)
 {
     if (dtype == DTYPE_ID_F32)
         memcpy((float *)rows + at, x, (size_t)n * sizeof *x);
     else
-        round_span((uint16_t *)rows + at, x, n);
+        round_portable((uint16_t *)rows + at, x, n);
 }
 
 /* Numbers in [-1, 1) without a pattern. */

@@ -9,7 +9,7 @@ struct page_products page_products_of(const struct tiles *tiles, const struct kv
                                   .chunk = !is_narrow ? NULL
                                            : is_deep  ? tiles->deep
                                                       : tiles->chunk,
-                                  .round = is_narrow ? tiles->round : NULL,
+                                  .round = tiles->round,
                                   .page_type = kv->type,
                                   .query_type =
                                       is_narrow && tiles->chunk ? DTYPE_ID_BF16 : DTYPE_ID_F32,

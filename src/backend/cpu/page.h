@@ -11,7 +11,7 @@
 struct page_products {
     const struct chunk_products *chunk; /* NULL: page by page, by the tile */
     tile_fn *tile;
-    round_fn *round; /* where chunk is */
+    round_fn *round;
     enum dtype page_type, query_type;
     int64_t E, padded;
 };

@@ -81,12 +81,6 @@ static void store_f32(struct kv_pool *kv, const struct attention_params *p, cons
     }
 }
 
-CPU_CLONES static void round_numbers(uint16_t *out, const float *x, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
-}
-
 /* k: of n tokens, `stride` numbers apart. */
 static void store_keys(uint16_t *page, const uint16_t *k, int64_t stride, const struct run *run,
                        int64_t E)
@@ -182,7 +176,6 @@ void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
     const struct turning by = {rope, q_norm, k_norm, eps, w_offset};
     int64_t stride = (p->H + 2 * p->G) * p->E, room = PAGE_TOKENS * 2 * p->G * p->E;
     int threads = threads_for(cpu, 2 * batch->T * stride); /* lines that are in no cache */
-    round_fn *round = cpu->tiles.round ? cpu->tiles.round : round_numbers;
     uint16_t *narrow = scratch_need(&cpu->rounded, (size_t)(threads * room) * sizeof *narrow);
     ENSURE(p->E <= 2 * MOST_HALF);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -196,6 +189,6 @@ void cpu_rope_kv_write(struct backend *b, void *qkv, struct kv_pool *kv,
         if (kv->type == DTYPE_ID_F32)
             store_f32(kv, p, &run);
         else
-            store_bf16(kv, p, &run, round, narrow + omp_get_thread_num() * room);
+            store_bf16(kv, p, &run, cpu->tiles.round, narrow + omp_get_thread_num() * room);
     }
 }

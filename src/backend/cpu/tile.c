@@ -1,6 +1,7 @@
 #include "backend/cpu/tile.h"
 
 #include "backend/cpu/chunk.h"
+#include "backend/cpu/cpu.h"
 
 #include <math.h>
 
@@ -26,9 +27,16 @@ static void tile_portable(float *c, int64_t ldc, const void *a, int64_t lda, con
                        add);
 }
 
+CPU_CLONES void round_portable(uint16_t *out, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = bf16_round(x[i]);
+}
+
 static struct tiles tiles_portable(void)
 {
-    return (struct tiles){.f32 = tile_portable, .rows = 6, .isa = "portable"};
+    return (struct tiles){
+        .f32 = tile_portable, .round = round_portable, .rows = 6, .isa = "portable"};
 }
 
 #ifdef __x86_64__
@@ -116,7 +124,7 @@ struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
                               .bf16 = !pairs ? NULL
                                       : amx  ? tile_bf16_amx
                                              : tile_bf16_avx512,
-                              .round = pairs ? round_avx512 : NULL,
+                              .round = pairs ? round_avx512 : round_portable,
                               .chunk = pairs ? &chunk_avx512 : NULL,
                               .deep = pairs && amx ? &chunk_amx : NULL,
                               .rows = TILE_ROWS_AVX512,
@@ -126,8 +134,11 @@ struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
                               .is_vectorised = true};
     }
     if (has_avx2())
-        return (struct tiles){
-            .f32 = tile_avx2, .rows = AVX2_ROWS, .isa = "avx2", .is_vectorised = true};
+        return (struct tiles){.f32 = tile_avx2,
+                              .round = round_portable,
+                              .rows = AVX2_ROWS,
+                              .isa = "avx2",
+                              .is_vectorised = true};
     return tiles_portable();
 }
 #else

@@ -21,13 +21,13 @@ typedef void tile_fn(float *c, int64_t ldc, const void *a, int64_t lda, const vo
                      int64_t panel, int64_t panels, int64_t rows, int64_t k, bool add,
                      const void *next);
 
-/* Numbers as the bf16 tile takes them: to nearest, ties to even; subnormal ones, which it counts as
- * zeros, are zeros. */
+/* Numbers as bf16: to nearest, ties to even.  Where a bf16 tile is, as it takes them: subnormal
+ * ones, which it counts as zeros, are zeros. */
 typedef void round_fn(uint16_t *out, const float *x, int64_t n);
 
 struct tiles {
-    tile_fn *f32, *bf16;                /* bf16 NULL: weights are widened */
-    round_fn *round;                    /* where bf16 is, else NULL */
+    tile_fn *f32, *bf16; /* bf16 NULL: weights are widened */
+    round_fn *round;
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
     const struct chunk_products *deep;  /* likewise, for E that are multiples of 32; or NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
@@ -37,6 +37,8 @@ struct tiles {
 /* The best of those that the processor has and that `avx512`, `bf16` and `amx` allow, each of which
  * asks for the one before. */
 struct tiles tiles_choose(bool avx512, bool bf16, bool amx);
+
+round_fn round_portable; /* bf16_round of cpu.h */
 
 /* ---- tile_avx512.c, on x86-64 ---- */
 tile_fn tile_f32_avx512, tile_bf16_avx512;
