@@ -64,7 +64,6 @@ find_missing() {
     need "libyaml" libyaml-dev pkg-config --exists yaml-0.1
     need "jansson" libjansson-dev pkg-config --exists jansson
     need "PCRE2" libpcre2-dev pkg-config --exists libpcre2-8
-    need "oneDNN" libdnnl-dev has_header dnnl.h
     need "utf8proc" libutf8proc-dev pkg-config --exists libutf8proc
     need "xxHash" libxxhash-dev pkg-config --exists libxxhash
     need "cmocka" libcmocka-dev pkg-config --exists cmocka
@@ -75,6 +74,7 @@ find_missing() {
         need "clang-format" clang-format command -v clang-format
         need "clang 14 with libFuzzer and OpenMP" "clang-14 libclang-rt-14-dev libomp-14-dev" has_fuzzer
         need "cppcheck" cppcheck command -v cppcheck
+        need "oneDNN (benchmarks compare with it)" libdnnl-dev has_header dnnl.h
         need "valgrind" valgrind command -v valgrind
         wish "valgrind's wrappers of MPI" valgrind-mpi has_mpi_wrappers
         need "Slurm (a cluster of the tests' own)" "slurmctld slurmd slurm-client munge iproute2" has_slurm
@@ -175,7 +175,7 @@ or see 'setup.sh --from' in 'setup.sh --help'."
 
 # What a program of ours is compiled and linked with.  pkgconf answers CMake's questions about it.
 bundle_roots="libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools libcyaml-dev libyaml-dev libjansson-dev
-    libpcre2-dev libdnnl-dev libutf8proc-dev libxxhash-dev libcmocka-dev pkgconf"
+    libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev pkgconf"
 
 # What the target machine has (its compiler, C library and base system) or nothing of ours reads: Fortran, Java, C++
 # and high-level interfaces, documents, other packages' headers, plugins for graphics cards' topology.
@@ -282,7 +282,7 @@ unpack_all() {
         unpack "$package" "$scratch"
         case $(basename "$package") in
         libopenmpi* | openmpi-* | libpmix* | libhdf5-* | hdf5-* | pkgconf* | libpkgconf*) ;;
-        libcyaml* | libyaml* | libjansson* | libpcre2-* | libdnnl* | libutf8proc* | libxxhash* | libcmocka*) ;;
+        libcyaml* | libyaml* | libjansson* | libpcre2-* | libutf8proc* | libxxhash* | libcmocka*) ;;
         *) machine_has_libraries "$scratch" && continue ;;
         esac
         # a distribution without merged /usr has libraries in /lib as well

@@ -1,8 +1,9 @@
 /* The products of chunk.h, which not every processor has: whole numbers, whose sums are exact in
  * any order, and weights against their definition. */
 #include "backend/cpu/chunk.h"
-#include "backend/cpu/onednn.h"
+#include "backend/cpu/cpu.h"
 #include "backend/fixture.h"
+#include "backend/isa_here.h"
 
 #include <math.h>
 
@@ -115,13 +116,13 @@ static void break_unseen(struct numbers *n, const struct chunk_rows *c)
 
 static const struct chunk_products *products(void)
 {
-    return tiles_choose(true, true, false).chunk;
+    return tiles_choose(isa_here() < ISA_AVX512_BF16 ? isa_here() : ISA_AVX512_BF16).chunk;
 }
 
 /* Of the processor's tiles, where it has them; else NULL. */
 static const struct chunk_products *deep_products(void)
 {
-    return tiles_choose(true, true, onednn_has_amx()).deep;
+    return tiles_choose(isa_here()).deep;
 }
 
 static void check_products(const struct chunk_products *f, int E)

@@ -1,7 +1,8 @@
 /* The inner products of every instruction set that this processor has: in f32 the bits of the chain
  * that tile.h promises, whatever the number of rows and panels. */
-#include "backend/cpu/onednn.h"
+#include "backend/cpu/cpu.h"
 #include "backend/fixture.h"
+#include "backend/isa_here.h"
 
 #include <math.h>
 
@@ -45,10 +46,9 @@ static void test_chains(void **state)
     (void)state;
     struct numbers *n = random_operands();
     float c[ROWS * LDC];
-    for (int avx512 = 0; avx512 < 2; avx512++) {
-        struct tiles t = tiles_choose(avx512, false, false);
-        printf("%s\n", t.isa);
-        assert_null(t.bf16);
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_here(); isa++) {
+        struct tiles t = tiles_choose(isa);
+        printf("%s\n", isa_name(isa));
         for (int64_t rows = 0; rows <= ROWS; rows++)
             for (int add = 0; add < 2; add++) {
                 for (int64_t panels = 1; panels <= 2; panels++) {
@@ -118,10 +118,10 @@ static void test_pairs(void **state)
 {
     (void)state;
     tile_fn *last = NULL;
-    for (int amx = 0; amx < 1 + onednn_has_amx(); amx++) {
-        struct tiles t = tiles_choose(true, true, amx);
-        if (!t.bf16) skip();
-        printf("%s\n", t.isa);
+    if (isa_here() < ISA_AVX512_BF16) skip();
+    for (enum isa isa = ISA_AVX512_BF16; isa <= isa_here(); isa++) {
+        struct tiles t = tiles_choose(isa);
+        printf("%s\n", isa_name(isa));
         assert_ptr_not_equal(t.bf16, last);
         last = t.bf16;
         check_pairs(t.bf16);
@@ -153,12 +153,11 @@ static void check_round(const struct tiles *t)
 static void test_round(void **state)
 {
     (void)state;
-    for (int avx512 = 0; avx512 < 2; avx512++)
-        for (int bf16 = 0; bf16 < 1 + avx512; bf16++) {
-            struct tiles t = tiles_choose(avx512, bf16, false);
-            printf("%s\n", t.isa);
-            check_round(&t);
-        }
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_here(); isa++) {
+        struct tiles t = tiles_choose(isa);
+        printf("%s\n", isa_name(isa));
+        check_round(&t);
+    }
 }
 
 static const struct CMUnitTest tests[] = {

@@ -19,7 +19,7 @@
  * read(), pread(), write(), pwrite() of 2 bytes or more: half of them, no error
  *
  * What counts: calls whose return address lies in the executable or in a library that works for it
- * and can hand an error back: HDF5, jansson, libcyaml, libyaml, PCRE2, utf8proc, oneDNN.  Not: Open
+ * and can hand an error back: HDF5, jansson, libcyaml, libyaml, PCRE2, utf8proc.  Not: Open
  * MPI and what it loads, OpenMP, the C++ library, libc inside a call that is itself counted, all
  * before main() (libraries' constructors).  How they bear faults is theirs; the program hears of it
  * through the status of the call, which is one of the classes. */
@@ -37,8 +37,8 @@
 
 static const char *const names[FAULT_CLASSES] = {"alloc", "hdf5",  "open",   "read", "write",
                                                  "sync",  "close", "system", "mpi",  "short"};
-static const char *const counted[] = {"/libhdf5",  "/libjansson",  "/libcyaml", "/libyaml",
-                                      "/libpcre2", "/libutf8proc", "/libdnnl"};
+static const char *const counted[] = {"/libhdf5", "/libjansson", "/libcyaml",
+                                      "/libyaml", "/libpcre2",   "/libutf8proc"};
 
 static struct module {
     uintptr_t begin, end, base;

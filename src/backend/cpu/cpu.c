@@ -1,10 +1,8 @@
-/* The CPU backend: own tiles, oneDNN where these are not vectorised and it keeps a row's bits,
- * OpenMP, and MPI between ranks. */
-#include "backend/cpu/onednn.h"
+/* The CPU backend: own kernels, OpenMP, and MPI between ranks. */
+#include "backend/cpu/cpu.h"
 
 #include "base/mem.h"
 
-#include <dnnl.h>
 #include <errno.h>
 #include <omp.h>
 #include <stdio.h>
@@ -14,7 +12,6 @@
 static void cpu_destroy(struct backend *b)
 {
     struct cpu *cpu = cpu_of(b);
-    onednn_destroy(cpu->onednn);
     energy_close(cpu->energy);
     steps_free(cpu->steps);
     free(cpu->slabs.items);
@@ -116,10 +113,12 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
                                       : "");
         return NULL;
     }
+    enum isa isa;
+    if (isa_most(&isa, e) < 0) return NULL;
     struct backend *b = mem_calloc(1, sizeof *b);
     struct cpu *cpu = mem_calloc(1, sizeof *cpu);
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
-    cpu->tiles = tiles_choose(onednn_has_avx512(), onednn_has_bf16(), onednn_has_amx());
+    cpu->tiles = tiles_choose(isa);
     cpu->energy = energy_open(ENERGY_ROOT);
     struct comm *host = comm_split_node(tensor);
     *b = (struct backend){.ops = &cpu_ops,
@@ -131,16 +130,10 @@ struct backend *backend_cpu_create(struct comm *tensor, enum dtype dtype, int th
                           .steps_ahead = 1};
     comm_destroy(host);
     b->threads = cpu->threads;
-    b->dtype = dtype != DTYPE_NONE ? dtype : onednn_has_bf16() ? DTYPE_ID_BF16 : DTYPE_ID_F32;
-    if (!cpu->tiles.is_vectorised) /* the library is worth its test */
-        cpu->onednn = onednn_create(b->dtype, false);
-    int rc = read_device(b->device, sizeof b->device, e);
-    snprintf(b->isa, sizeof b->isa, "%s, oneDNN %s", cpu->tiles.isa,
-             cpu->onednn ? onednn_isa() : "not used");
-    const dnnl_version_t *v = dnnl_version();
-    snprintf(b->versions, sizeof b->versions, "oneDNN %d.%d.%d, gcc %s", v->major, v->minor,
-             v->patch, __VERSION__);
-    if (rc == 0) return b;
+    b->dtype = dtype != DTYPE_NONE ? dtype : cpu->tiles.bf16 ? DTYPE_ID_BF16 : DTYPE_ID_F32;
+    snprintf(b->isa, sizeof b->isa, "%s", isa_name(isa));
+    snprintf(b->versions, sizeof b->versions, "gcc %s", __VERSION__);
+    if (read_device(b->device, sizeof b->device, e) == 0) return b;
     backend_destroy(b);
     return NULL;
 }

@@ -37,7 +37,6 @@ struct slab {
 struct cpu {
     int threads;
     struct tiles tiles;
-    struct onednn *onednn;     /* owned; NULL: own tiles everywhere */
     const struct batch *batch; /* borrowed: what embed, rope_kv_write and attention work on */
     struct steps *steps;       /* owned: a batch that advances (batch.c) */
     struct energy *energy;     /* owned; NULL: not known */
@@ -82,7 +81,6 @@ struct weight {
     void *panels;
     bool in_pairs; /* bf16 for a product in bf16: [ceil(N / 16)][ceil(K / 2)][16][2] */
     size_t bytes;
-    struct onednn_weight *packed; /* instead of panels, owned */
 };
 /* K as the panels have it. */
 static inline int64_t weight_depth(const struct weight *w)

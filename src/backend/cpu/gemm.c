@@ -8,7 +8,7 @@
  * A thread takes a chunk of rows and a range of panels.  What it holds: a block of one or two
  * panels in the first cache while the chunk's rows pass, in bf16 in the second, where longer blocks
  * gain more than they lose; the chunk's share of x in the second. */
-#include "backend/cpu/onednn.h"
+#include "backend/cpu/cpu.h"
 
 #include "base/fmath.h"
 
@@ -134,14 +134,6 @@ static void finish_piece(const struct work *g, const struct piece *p,
         for (int64_t i = first; i < last; i++) g->out[r * N + i] += g->bias[i];
 }
 
-static void add_bias(struct cpu *cpu, float *out, const float *bias, int64_t T, int64_t N)
-{
-    int threads = threads_for(cpu, T * N);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t n = 0; n < N; n++) out[t * N + n] += bias[n];
-}
-
 /* x as the tile takes it: rounded; rows that would all start in the same few sets of the first
  * cache are moved apart. */
 static void prepare_rows(struct cpu *cpu, struct work *g, const float *x)
@@ -225,13 +217,7 @@ void cpu_gemm(struct backend *b, void *out, enum dtype out_type, const void *x,
     struct cpu *cpu = cpu_of(b);
     ENSURE(out_type == DTYPE_ID_F32);
     if (T == 0) return;
-    if (w->packed) {
-        omp_set_num_threads(cpu->threads);
-        b->stats.gemm_rows_padded += onednn_gemm(cpu->onednn, out, x, w->packed, T);
-        if (bias) add_bias(cpu, out, bias, T, w->N);
-    } else {
-        gemm_by_tiles(cpu, &(struct work){.out = out, .w = w, .bias = bias, .T = T}, x);
-    }
+    gemm_by_tiles(cpu, &(struct work){.out = out, .w = w, .bias = bias, .T = T}, x);
     b->stats.gemm_flops += 2.0 * (double)T * (double)w->N * (double)w->K;
     b->stats.gemm_rows += T;
 }

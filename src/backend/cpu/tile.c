@@ -35,8 +35,7 @@ CPU_CLONES void round_portable(uint16_t *out, const float *x, int64_t n)
 
 static struct tiles tiles_portable(void)
 {
-    return (struct tiles){
-        .f32 = tile_portable, .round = round_portable, .rows = 6, .isa = "portable"};
+    return (struct tiles){.f32 = tile_portable, .round = round_portable, .rows = 6};
 }
 
 #ifdef __x86_64__
@@ -111,42 +110,25 @@ static void tile_avx2(float *c, int64_t ldc, const void *a, int64_t lda, const v
                    (const float *)next + p * panel);
 }
 
-static bool has_avx2(void)
+struct tiles tiles_choose(enum isa isa)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
-{
-    if (avx512 && __builtin_cpu_supports("avx512f")) {
-        bool pairs = bf16 && __builtin_cpu_supports("avx512bf16");
-        return (struct tiles){.f32 = tile_f32_avx512,
-                              .bf16 = !pairs ? NULL
-                                      : amx  ? tile_bf16_amx
-                                             : tile_bf16_avx512,
-                              .round = pairs ? round_avx512 : round_portable,
-                              .chunk = pairs ? &chunk_avx512 : NULL,
-                              .deep = pairs && amx ? &chunk_amx : NULL,
-                              .rows = TILE_ROWS_AVX512,
-                              .isa = !pairs ? "avx512"
-                                     : amx  ? "amx"
-                                            : "avx512-bf16",
-                              .is_vectorised = true};
-    }
-    if (has_avx2())
-        return (struct tiles){.f32 = tile_avx2,
-                              .round = round_portable,
-                              .rows = AVX2_ROWS,
-                              .isa = "avx2",
-                              .is_vectorised = true};
-    return tiles_portable();
+    if (isa == ISA_PORTABLE) return tiles_portable();
+    if (isa == ISA_AVX2)
+        return (struct tiles){.f32 = tile_avx2, .round = round_portable, .rows = AVX2_ROWS};
+    bool pairs = isa >= ISA_AVX512_BF16, amx = isa >= ISA_AMX;
+    return (struct tiles){.f32 = tile_f32_avx512,
+                          .bf16 = !pairs ? NULL
+                                  : amx  ? tile_bf16_amx
+                                         : tile_bf16_avx512,
+                          .round = pairs ? round_avx512 : round_portable,
+                          .chunk = pairs ? &chunk_avx512 : NULL,
+                          .deep = amx ? &chunk_amx : NULL,
+                          .rows = TILE_ROWS_AVX512};
 }
 #else
-struct tiles tiles_choose(bool avx512, bool bf16, bool amx)
+struct tiles tiles_choose(enum isa isa)
 {
-    (void)avx512;
-    (void)bf16;
-    (void)amx;
+    (void)isa;
     return tiles_portable();
 }
 #endif

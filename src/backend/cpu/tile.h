@@ -2,6 +2,8 @@
  * columns.  GEMM, q.k and p.v all come here. */
 #pragma once
 
+#include "backend/cpu/isa.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,12 +33,8 @@ struct tiles {
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
     const struct chunk_products *deep;  /* likewise, for E that are multiples of 32; or NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
-    const char *isa;                    /* "amx", "avx512-bf16", "avx512", "avx2" or "portable" */
-    bool is_vectorised;                 /* written for the processor's vectors; else plain C */
 };
-/* The best of those that the processor has and that `avx512`, `bf16` and `amx` allow, each of which
- * asks for the one before. */
-struct tiles tiles_choose(bool avx512, bool bf16, bool amx);
+struct tiles tiles_choose(enum isa isa);
 
 round_fn round_portable; /* bf16_round of cpu.h */
 

@@ -1,9 +1,8 @@
-/* Weights: packed by oneDNN where that is used and keeps a row's bits (onednn.h), else in panels of
- * 16 rows, [K][16] each, so that a tile reads its weights as one stream.
+/* Weights: in panels of 16 rows, [K][16] each, so that a tile reads its weights as one stream.
  *
  * Panels of several weights lie one after the other in a slab, so that all of them is on huge
  * pages: the end of a piece of memory of its own is on small ones. */
-#include "backend/cpu/onednn.h"
+#include "backend/cpu/cpu.h"
 
 #include "base/mem.h"
 
@@ -65,12 +64,6 @@ struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, 
     }
     struct weight *w = mem_calloc(1, sizeof *w);
     *w = (struct weight){.N = N, .K = K, .dtype = type};
-    struct onednn *onednn = cpu_of(b)->onednn;
-    omp_set_num_threads(cpu_of(b)->threads); /* oneDNN's too */
-    if (onednn && onednn_keeps_rows(onednn, N, K)) {
-        w->packed = onednn_weight_create(onednn, N, K, &w->bytes);
-        if (w->packed) return w;
-    }
     w->in_pairs = type == DTYPE_ID_BF16 && cpu_of(b)->tiles.bf16;
     w->bytes = (size_t)panels_of(w) * TILE_COLS * (size_t)weight_depth(w) * dtype_bytes(w->dtype);
     w->panels = slab_take(cpu_of(b), w->bytes);
@@ -86,7 +79,6 @@ struct weight *cpu_weight_create(struct backend *b, enum dtype type, int64_t N, 
 void cpu_weight_destroy(struct backend *b, struct weight *w)
 {
     if (!w) return;
-    onednn_weight_destroy(w->packed);
     slab_give(cpu_of(b), w->panels);
     free(w);
 }
@@ -126,13 +118,9 @@ int cpu_weight_fill(struct backend *b, struct weight *w, const void *rows, enum 
     struct cpu *cpu = cpu_of(b);
     const char *bytes = rows;
     float *wide = scratch_need(&cpu->gemm, (size_t)cpu->threads * (size_t)w->K * sizeof *wide);
-    for (int64_t r = 0; w->packed && r < n_rows; r++) {
-        dtype_widen(wide, bytes + (size_t)r * row_bytes, from, (size_t)w->K);
-        onednn_weight_row(cpu->onednn, w->packed, wide);
-    }
     /* a thread takes whole panels where it can: rows of one panel share cache lines */
 #pragma omp parallel for num_threads(cpu->threads) schedule(static, TILE_COLS)
-    for (int64_t r = 0; r < (w->packed ? 0 : n_rows); r++) {
+    for (int64_t r = 0; r < n_rows; r++) {
         float *row = wide + omp_get_thread_num() * w->K;
         dtype_widen(row, bytes + (size_t)r * row_bytes, from, (size_t)w->K);
         place_row(w, w->filled + r, row);
