@@ -152,8 +152,8 @@ static struct result compare(const float *got, const float *want, int64_t n)
     return r;
 }
 
-/* One sequence through the split model and the whole one. */
-static struct result one_sequence(struct loaded *m, struct loaded *whole,
+/* One sequence through the split model and the whole one, which rank 0 has. */
+static struct result one_sequence(struct loaded *m, struct loaded *whole, struct comm *tensor,
                                   struct safetensors *golden, int i)
 {
     char name[32];
@@ -169,14 +169,17 @@ static struct result one_sequence(struct loaded *m, struct loaded *whole,
     float *h1 = mem_calloc((size_t)(T * D), sizeof *h1),
           *h2 = mem_calloc((size_t)(T * D), sizeof *h2);
     forward(&m->model, ids, T, T, h1);
-    forward(&whole->model, ids, T, T, h2);
+    if (whole) forward(&whole->model, ids, T, T, h2);
     struct result r;
     if (m->model.arch.head == HEAD_CAUSAL_LM) {
-        float *a = all_logits(&m->model, h1, T), *b = all_logits(&whole->model, h2, T),
+        float *a = all_logits(&m->model, h1, T),
+              *b =
+                  whole ? all_logits(&whole->model, h2, T) : mem_calloc((size_t)(T * V), sizeof *b),
               *want = mem_calloc((size_t)(T * V), sizeof *want);
         snprintf(name, sizeof name, "logits_%d", i);
         REQUIRE(safetensors_read(golden, safetensors_find(golden, name), 0, T, 0, V, want, &e) == 0,
                 "%s", e.text);
+        comm_bcast(tensor, b, (size_t)(T * V) * sizeof *b, 0);
         r = compare(a, want, T * V);
         r.split = relative(a, b, T * V);
         free(a);
@@ -184,7 +187,8 @@ static struct result one_sequence(struct loaded *m, struct loaded *whole,
         free(want);
     } else {
         float want, a = reward_of(&m->model, golden, i, h1, T),
-                    b = reward_of(&whole->model, golden, i, h2, T);
+                    b = whole ? reward_of(&whole->model, golden, i, h2, T) : 0;
+        comm_bcast(tensor, &b, sizeof b, 0);
         snprintf(name, sizeof name, "reward_%d", i);
         REQUIRE(safetensors_read(golden, safetensors_find(golden, name), 0, 1, 0, 1, &want, &e) ==
                     0,
@@ -223,10 +227,11 @@ static int one_model(const char *folder, const char *name, const struct bound *b
     REQUIRE(golden, "%s", e.text);
     struct loaded m, whole;
     load(&m, tensor, folder, bound->dtype);
-    load(&whole, alone, folder, bound->dtype);
+    bool has_whole = comm_rank(tensor) == 0;
+    if (has_whole) load(&whole, alone, folder, bound->dtype);
     struct result all = {0};
     for (int i = 0;; i++) {
-        struct result r = one_sequence(&m, &whole, golden, i);
+        struct result r = one_sequence(&m, has_whole ? &whole : NULL, tensor, golden, i);
         if (r.worst < 0) break;
         all.worst = fmax(all.worst, r.worst);
         all.split = fmax(all.split, r.split);
@@ -241,7 +246,7 @@ static int one_model(const char *folder, const char *name, const struct bound *b
     REQUIRE(all.worst <= bound->worst, "%s: %g from the reference", name, all.worst);
     REQUIRE(all.split <= bound->split, "%s: %g from one rank", name, all.split);
     unload(&m);
-    unload(&whole);
+    if (has_whole) unload(&whole);
     safetensors_close(golden);
     free(path);
     return 1;
