@@ -62,12 +62,13 @@ int fetch_open(struct fetch *f, const char *folder, struct comm *source, char ha
     return 0;
 }
 
-void fetch_open_random(struct fetch *f, uint64_t seed, float norm_offset)
+void fetch_open_random(struct fetch *f, uint64_t seed, float norm_offset, int threads)
 {
     memset(f, 0, sizeof *f);
     f->random = true;
     f->seed = seed;
     f->norm_offset = norm_offset;
+    f->threads = threads;
 }
 
 void fetch_close(struct fetch *f)
@@ -118,7 +119,7 @@ static void fill_random(struct fetch *f, const struct tensor_want *w, int64_t ro
 {
     float *out = f->block;
     uint64_t name = name_number(w->name);
-#pragma omp parallel for
+#pragma omp parallel for num_threads(f->threads)
     for (int64_t i = 0; i < n_rows; i++) {
         float *to = out + i * n_cols;
         if (w->init == INIT_NORMAL) random_row(to, f->seed, name, row + i, col, n_cols);

@@ -21,6 +21,7 @@ struct fetch {
     bool random;
     uint64_t seed;
     float norm_offset;
+    int threads;        /* that make random numbers */
     const char *prefix; /* of the base model's names in the files: "model." or "" */
     void *block;        /* [block_bytes] where fetch_block puts the numbers */
     size_t block_bytes;
@@ -46,7 +47,7 @@ struct tensor_want {
 int fetch_open(struct fetch *f, const char *folder, struct comm *source, char hash[33],
                struct err *e);
 /* Every number a function of (seed, name, row, column): the same model for every sharding. */
-void fetch_open_random(struct fetch *f, uint64_t seed, float norm_offset);
+void fetch_open_random(struct fetch *f, uint64_t seed, float norm_offset, int threads);
 void fetch_close(struct fetch *f);
 
 /* Rows that a block of this many columns may have: all where the headers alone are looked at, as a

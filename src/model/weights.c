@@ -504,7 +504,7 @@ int weights_random(struct weights *w, struct backend *b, const struct arch *a,
     memset(w, 0, sizeof *w);
     w->backend = b;
     random_hash(a, seed, w->hash);
-    fetch_open_random(&ld.from, seed, a->norm_offset);
+    fetch_open_random(&ld.from, seed, a->norm_offset, b->threads);
     return finish(&ld, load_all(&ld, e));
 }
 
