@@ -5,9 +5,9 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define AMX_ISA   "amx-tile,amx-bf16,prfchw"
-#define AMX_ROWS  16 /* most of a tile */
-#define AMX_DEPTH 32 /* bf16 numbers of a tile's row */
+#define AMX_ISA   "amx-tile,amx-bf16,prfchw" /* the last is older: whoever has the others has it */
+#define AMX_ROWS  16                         /* most of a tile */
+#define AMX_DEPTH 32                         /* bf16 numbers of a tile's row */
 
 /* What the compiler does not know of the intrinsics: that they read and write memory. */
 #define AMX_FENCE __asm__ volatile("" ::: "memory")

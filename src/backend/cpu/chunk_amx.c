@@ -9,6 +9,8 @@
 #define INLINE_AMX __attribute__((target(ISA), always_inline)) static inline
 #define PAIRS      (PAGE_TOKENS / 2)
 
+#define MOST_COLUMNS (4 * TILE_COLS) /* of add_columns */
+
 /* Tiles 0 to 3: results; 4 and 5: rows of q and of p; 6 and 7: numbers of K and of V. */
 INLINE_AMX void configure(int64_t rows)
 {
@@ -42,12 +44,18 @@ INLINE_AMX void score_pages(float *s, const uint16_t *q, int64_t E, const void *
         _tile_loadd(4, q + e, E * 2);
         _tile_loadd(6, (const char *)keys[0] + at, 64);
         _tile_dpbf16ps(0, 4, 6);
-        if (n > 1) _tile_loadd(6, (const char *)keys[1] + at, 64);
-        if (n > 1) _tile_dpbf16ps(1, 4, 6);
-        if (n > 2) _tile_loadd(6, (const char *)keys[2] + at, 64);
-        if (n > 2) _tile_dpbf16ps(2, 4, 6);
-        if (n > 3) _tile_loadd(6, (const char *)keys[3] + at, 64);
-        if (n > 3) _tile_dpbf16ps(3, 4, 6);
+        if (n > 1) {
+            _tile_loadd(6, (const char *)keys[1] + at, 64);
+            _tile_dpbf16ps(1, 4, 6);
+        }
+        if (n > 2) {
+            _tile_loadd(6, (const char *)keys[2] + at, 64);
+            _tile_dpbf16ps(2, 4, 6);
+        }
+        if (n > 3) {
+            _tile_loadd(6, (const char *)keys[3] + at, 64);
+            _tile_dpbf16ps(3, 4, 6);
+        }
         for (int64_t i = 0; i < n; i++) fetch_tile((const char *)next[i] + at, 16, 64);
     }
     int64_t stride = CHUNK * (int64_t)sizeof *s;
@@ -113,29 +121,26 @@ INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const
     }
 }
 
-/* All columns, of pages that all rows see whole. */
-__attribute__((target(ISA))) static void add_whole(float *o, int64_t padded, const uint16_t *p,
-                                                   const void *const *pages, int64_t n)
+/* Columns [0, columns) of rows that stand `padded` numbers apart. */
+__attribute__((target(ISA))) static void add_pages(float *o, int64_t padded, int64_t columns,
+                                                   const uint16_t *p, const struct value_pages *v)
 {
-    const struct value_pages v = {pages, n, padded * 4};
     int64_t column = 0;
-    for (; column + 4 * TILE_COLS <= padded; column += 4 * TILE_COLS)
-        add_columns(o + column, padded, 4, p, &v, column);
-    for (; column < padded; column += TILE_COLS) add_columns(o + column, padded, 1, p, &v, column);
+    for (; column + MOST_COLUMNS <= columns; column += MOST_COLUMNS)
+        add_columns(o + column, padded, 4, p, v, column);
+    for (; column < columns; column += TILE_COLS) add_columns(o + column, padded, 1, p, v, column);
 }
 
-/* out [8][16 tiles][2]: what is seen of a page's columns, zeros for the rest, as what stands there
+/* out [8][columns][2]: what is seen of a page's columns, zeros for the rest, as what stands there
  * may be no numbers. */
-INLINE_AMX void copy_seen(uint16_t *out, const uint16_t *page, int64_t padded, const int64_t tiles,
+INLINE_AMX void copy_seen(uint16_t *out, const uint16_t *page, int64_t padded, int64_t columns,
                           uint32_t seen)
 {
     static const uint32_t halves[] = {0, 0x0000ffff, 0xffff0000, 0xffffffff};
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < PAIRS; i++, page += 2 * padded) {
         __m512i half = _mm512_set1_epi32((int)halves[seen >> 2 * i & 3]);
-        for (int64_t n = 0; n < tiles; n++, out += 2 * TILE_COLS)
-            _mm512_store_si512(out,
-                               _mm512_and_si512(half, _mm512_loadu_si512(page + i * padded * 2 +
-                                                                         n * 2 * TILE_COLS)));
+        for (int64_t c = 0; c < columns; c += TILE_COLS, out += 2 * TILE_COLS)
+            _mm512_store_si512(out, _mm512_and_si512(half, _mm512_loadu_si512(page + 2 * c)));
     }
     AMX_FENCE;
 }
@@ -144,18 +149,12 @@ INLINE_AMX void copy_seen(uint16_t *out, const uint16_t *page, int64_t padded, c
 __attribute__((target(ISA))) static void add_seen(float *o, int64_t padded, const uint16_t *p,
                                                   const uint16_t *page, uint32_t seen)
 {
-    _Alignas(64) uint16_t copy[PAIRS * 4 * 2 * TILE_COLS];
+    _Alignas(64) uint16_t copy[PAIRS * MOST_COLUMNS * 2];
     const void *pages[] = {copy};
-    struct value_pages v = {pages, 1, 4 * 64};
-    int64_t column = 0;
-    for (; column + 4 * TILE_COLS <= padded; column += 4 * TILE_COLS) {
-        copy_seen(copy, page + 2 * column, padded, 4, seen);
-        add_columns(o + column, padded, 4, p, &v, 0);
-    }
-    v.pair = 64;
-    for (; column < padded; column += TILE_COLS) {
-        copy_seen(copy, page + 2 * column, padded, 1, seen);
-        add_columns(o + column, padded, 1, p, &v, 0);
+    for (int64_t column = 0, n; column < padded; column += n) {
+        n = padded - column < MOST_COLUMNS ? padded - column : MOST_COLUMNS;
+        copy_seen(copy, page + 2 * column, padded, n, seen);
+        add_pages(o + column, padded, n, p, &(struct value_pages){pages, 1, n * 4});
     }
 }
 
@@ -192,7 +191,8 @@ __attribute__((target(ISA))) static void values(float *o, int64_t padded, const 
     for (int64_t page = c->first, past; page < c->past; page = past) {
         for (past = page; past < c->past && chunk_all_see(c, past);) past++;
         if (past > page)
-            add_whole(o, padded, p + page * PAGE_TOKENS, pages + page, past - page);
+            add_pages(o, padded, padded, p + page * PAGE_TOKENS,
+                      &(struct value_pages){pages + page, past - page, padded * 4});
         else
             add_parts(o, padded, p, c, past++, pages[page]);
     }
