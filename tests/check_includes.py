@@ -16,6 +16,7 @@ MODULES = "base job text comm backend model decode policy trace run cluster repo
 CONFINED = [
     (r"mpi\.h", ["src/comm"]),
     (r"hdf5(_hl)?\.h|H5\w+\.h", ["src/trace"]),
+    (r"(oneapi/dnnl/)?dnnl\w*\.h", ["tests/bench"]),
     (r"(cuda|cublas|cudnn|nccl|curand|nvml|nvtx3/)\w*\.h(pp)?|cub/.*|cute/.*|cutlass/.*", ["src/backend/cuda", "kernels"]),
     (r"cyaml/.*", ["src/job"]),
     (r"pcre2\w*\.h|utf8proc\.h", ["src/text"]),

@@ -116,7 +116,7 @@ static void break_unseen(struct numbers *n, const struct chunk_rows *c)
 
 static const struct chunk_products *products(void)
 {
-    return tiles_choose(isa_here() < ISA_AVX512_BF16 ? isa_here() : ISA_AVX512_BF16).chunk;
+    return tiles_choose(isa_here()).chunk;
 }
 
 /* Of the processor's tiles, where it has them; else NULL. */

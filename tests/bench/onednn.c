@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "ref/compare.h"
 
 #include <dnnl.h>
 #include <dnnl_debug.h>
@@ -43,19 +44,16 @@ static dnnl_primitive_desc_t describe(dnnl_engine_t engine, dnnl_data_type_t typ
     return d;
 }
 
-/* Numbers in (-1, 1) without a pattern. */
-static void fill_noise(void *data, size_t bytes, dnnl_data_type_t type)
+static void fill(void *data, const dnnl_memory_desc_t *d)
 {
-    uint32_t seed = 1;
-    size_t n = bytes / (type == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float));
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        float x = (float)(int32_t)seed * 0x1p-31f;
-        if (type == dnnl_bf16)
-            dtype_narrow((uint16_t *)data + i, &x, DTYPE_ID_BF16, 1);
-        else
-            ((float *)data)[i] = x;
-    }
+    size_t bytes = dnnl_memory_desc_get_size(d);
+    if (d->data_type == dnnl_f32) fill_random(data, (int64_t)(bytes / sizeof(float)), 1);
+    if (d->data_type != dnnl_bf16) return; /* scratchpad */
+    size_t n = bytes / sizeof(uint16_t);
+    float *x = mem_calloc(n, sizeof *x);
+    fill_random(x, (int64_t)n, 1);
+    dtype_narrow(data, x, DTYPE_ID_BF16, n);
+    free(x);
 }
 
 static void part_begin(struct onednn *o, int i, const dnnl_memory_desc_t *d)
@@ -63,7 +61,7 @@ static void part_begin(struct onednn *o, int i, const dnnl_memory_desc_t *d)
     size_t bytes = dnnl_memory_desc_get_size(d);
     o->data[i] = mem_try_aligned(bytes + 64);
     if (!o->data[i]) DIE("no memory for %zu bytes", bytes);
-    fill_noise(o->data[i], bytes, d->data_type);
+    fill(o->data[i], d);
     DNNL_CHECK(dnnl_memory_create(&o->part[i], d, o->engine, o->data[i]));
 }
 

@@ -1,5 +1,4 @@
-/* Products by oneDNN, which the program does not use: what another's kernels reach, for ceilings.
- */
+/* Products by oneDNN, which the program does not use: ceilings that are not our own kernels'. */
 #pragma once
 
 #include "backend/backend.h"
