@@ -20,11 +20,13 @@
 #define TOO_LONG     5  /* the prompt that does not fit the context with MAX_NEW: skipped */
 
 /* Pages of a pool for several prompts beyond what one of them may take.  Three show the sanitizers
- * what six do. */
+ * what six do; on 4 ranks one does, as each group of 2 goes through what the 2 ranks go through. */
 #ifdef __SANITIZE_ADDRESS__
+#define SANITIZED true
 static const int64_t more[] = {0, 8, 24};
 #define SHORT_REWARDS 1 /* the place in `more` where the reward model has few pages, too */
 #else
+#define SANITIZED false
 static const int64_t more[] = {0, 4, 8, 16, 24, 32};
 #define SHORT_REWARDS 2
 #endif
@@ -322,14 +324,15 @@ static int64_t run_in_flight(struct comm *world, const char *tail, int overlap, 
     struct run r = run_all(&w, 0, 0);
     REQUIRE(r.most_at_once == overlap, "%lld prompts at once", (long long)r.most_at_once);
     compare(world, alone, &r, true);
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+    size_t pools = SANITIZED && comm_size(world) == 4 ? 1 : sizeof more / sizeof *more;
+    for (size_t i = 0; i < pools; i++) {
         r = run_all(&w, budget + more[i], i == SHORT_REWARDS ? REWARD_PAGES : 0);
         REQUIRE(r.place[TOO_LONG] < r.place[TOO_LONG - 1], "a row to be skipped waits for memory");
         evictions += compare(world, alone, &r, false);
     }
     worker_close(&w);
     job_free(&j);
-    return evictions - (int64_t)(sizeof more / sizeof *more) * alone->evictions;
+    return evictions - (int64_t)pools * alone->evictions;
 }
 
 /* gives_up: alone it evicts nothing, in flight it must. */
