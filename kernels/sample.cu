@@ -1,4 +1,5 @@
 /* The order of sampling's stages, and where their records lie (sample.h, sample.cuh). */
+#include "rows.cuh"
 #include "sample.cuh"
 
 enum stage_kind {
@@ -67,11 +68,6 @@ extern "C" int k_sample_stages(const struct k_sample *k)
     int n = 1;
     while (stage_at(&p, n - 1).kind != STAGE_CHOOSE) n++;
     return n;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 /* So many that the words of a block's histogram do not overflow. */
