@@ -15,9 +15,10 @@
 #include <omp.h>
 #include <string.h>
 
-#define K_BLOCK   256  /* of f32: 1 KiB of a row of x and of a column of W */
-#define K_OUTER   1024 /* 4 KiB of a row of x, while all panels pass */
-#define ROW_CHUNK 144  /* most rows of one piece of work */
+#define K_BLOCK   256         /* of f32: 1 KiB of a row of x and of a column of W */
+#define K_OUTER   1024        /* 4 KiB of a row of x, while all panels pass */
+#define ROW_CHUNK 144         /* rows of one piece of work that suit every K */
+#define X_BYTES   (576 << 10) /* of a piece with more rows: half of the second cache or less */
 
 #define AHEAD_BYTES 2560 /* of each panel: best of 1 to 32 KiB on Zen 4 */
 
@@ -36,7 +37,7 @@ struct work {
  * part belongs to out. */
 struct thread_room {
     float block[2 * K_BLOCK * TILE_COLS];
-    float edge[ROW_CHUNK * TILE_COLS];
+    float edge[TILE_MOST_CHUNK * TILE_COLS];
     int64_t next, past; /* pieces that are left of its share */
 };
 
@@ -182,14 +183,23 @@ static int64_t take_piece(struct thread_room *rooms, int threads, int self)
     return -1;
 }
 
+/* Most rows of one piece of work.  Weights come from memory once for each: the faster the product,
+ * the more rows it takes to wait for it and not for them. */
+static int64_t most_rows(const struct cpu *cpu, const struct work *g)
+{
+    int64_t fits = X_BYTES / (g->w->K * g->number);
+    if (!g->w->in_pairs || fits < ROW_CHUNK) return ROW_CHUNK;
+    return fits < cpu->tiles.chunk_bf16 ? fits : cpu->tiles.chunk_bf16;
+}
+
 static void gemm_by_tiles(struct cpu *cpu, struct work *g, const float *x)
 {
     g->tile = g->w->in_pairs ? cpu->tiles.bf16 : cpu->tiles.f32;
     g->number = g->w->in_pairs ? (int64_t)sizeof(uint16_t) : (int64_t)sizeof(float);
     prepare_rows(cpu, g, x);
     struct thread_room *rooms = scratch_need(&cpu->gemm, (size_t)cpu->threads * sizeof *rooms);
-    int64_t panels = (g->w->N + TILE_COLS - 1) / TILE_COLS,
-            chunks = (g->T + ROW_CHUNK - 1) / ROW_CHUNK;
+    int64_t panels = (g->w->N + TILE_COLS - 1) / TILE_COLS, most = most_rows(cpu, g),
+            chunks = (g->T + most - 1) / most;
     int64_t height = (g->T + chunks - 1) / chunks;
     /* about four pieces of work a thread */
     int64_t groups = chunks >= 4 * cpu->threads ? 1 : (4 * cpu->threads + chunks - 1) / chunks;

@@ -123,7 +123,8 @@ struct tiles tiles_choose(enum isa isa)
                           .round = pairs ? round_avx512 : round_portable,
                           .chunk = pairs ? &chunk_avx512 : NULL,
                           .deep = amx ? &chunk_amx : NULL,
-                          .rows = TILE_ROWS_AVX512};
+                          .rows = TILE_ROWS_AVX512,
+                          .chunk_bf16 = amx ? TILE_MOST_CHUNK : 144};
 }
 #else
 struct tiles tiles_choose(enum isa isa)

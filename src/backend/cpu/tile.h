@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TILE_MOST_ROWS 8 /* of tiles.rows */
-#define TILE_COLS      16 /* columns of a tile: weights are packed in panels of this many rows of W */
+#define TILE_MOST_ROWS  8   /* of tiles.rows */
+#define TILE_MOST_CHUNK 384 /* of tiles.chunk_bf16 */
+#define TILE_COLS       16 /* columns of a tile: weights are packed in panels of this many rows of W */
 
 /* c [rows, 16 panels] = a [rows, k] * b, added to c where `add`.  b: one or two panels [k, 16],
  * whose rows stand ldb numbers apart, the second one `panel` numbers after the first.
@@ -33,6 +34,7 @@ struct tiles {
     const struct chunk_products *chunk; /* chunk.h; where bf16 is, else NULL */
     const struct chunk_products *deep;  /* likewise, for E that are multiples of 32; or NULL */
     int64_t rows;                       /* that one pass takes: best multiples for f32 */
+    int64_t chunk_bf16;                 /* most rows of bf16 that pass a weight together */
 };
 struct tiles tiles_choose(enum isa isa);
 

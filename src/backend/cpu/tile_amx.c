@@ -30,26 +30,37 @@ struct product {
     const uint16_t *b;
     int64_t panel, k;
     bool add;
-    const char *next;         /* to be fetched, `step` bytes at each AMX_DEPTH numbers of k */
-    int64_t step, next_panel; /* bytes from one panel to the other; 0: one only */
+    const char *next;   /* to be fetched, `lines` lines at each AMX_DEPTH numbers of k */
+    int64_t lines;      /* 0, 8 or 16 */
+    int64_t next_panel; /* bytes from one panel to the other; 0: one only */
 };
+
+/* Loops of a length that is not known here would cost more than all else: where one ends is
+ * mispredicted, and the multiplier runs dry. */
+INLINE_AMX void fetch_lines(const int64_t n, const char *at)
+{
+#pragma GCC unroll 16
+    for (int64_t j = 0; j < n; j++) _mm_prefetch(at + 64 * j, _MM_HINT_T1);
+}
 
 INLINE_AMX void fetch(const struct product *x, int64_t i)
 {
-    const char *at = x->next + i / AMX_DEPTH * x->step;
-    for (int64_t j = 0; j < x->step; j += 64) {
-        _mm_prefetch(at + j, _MM_HINT_T1);
-        if (x->next_panel) _mm_prefetch(at + x->next_panel + j, _MM_HINT_T1);
-    }
+    const char *at = x->next + i / AMX_DEPTH * x->lines * 64;
+    if (x->lines == 8) fetch_lines(8, at);
+    if (x->lines != 16) return;
+    fetch_lines(16, at);
+    if (x->next_panel) fetch_lines(16, at + x->next_panel);
 }
 
-/* The lines of c that the pass is going to write, a few at each AMX_DEPTH numbers of k: all at its
- * end would wait for memory. */
+/* The lines of c that the pass is going to write, those of two rows at each AMX_DEPTH numbers of k:
+ * all at its end would wait for memory. */
 INLINE_AMX void reserve(const bool two_panels, const struct product *x, const float *c,
                         int64_t rows, int64_t i)
 {
-    int64_t steps = x->k / AMX_DEPTH, each = (rows + steps - 1) / steps, row = i / AMX_DEPTH * each;
-    for (int64_t r = row; r < row + each && r < rows; r++) {
+    int64_t row = i / AMX_DEPTH * 2;
+    if (row + 2 > rows) return;
+#pragma GCC unroll 2
+    for (int64_t r = row; r < row + 2; r++) {
         __builtin_prefetch(c + r * x->ldc, 1);
         if (two_panels) __builtin_prefetch(c + r * x->ldc + TILE_COLS, 1);
     }
@@ -137,17 +148,15 @@ __attribute__((target(AMX_ISA))) static void one_pass(const struct product *x, i
 static void share_fetch(struct product *x, const void *next, int64_t panels, int64_t pass,
                         int64_t n)
 {
-    int64_t tile = AMX_DEPTH * TILE_COLS * (int64_t)sizeof *x->b,
-            panel = x->panel * (int64_t)sizeof *x->b;
+    int64_t panel = x->panel * (int64_t)sizeof *x->b, each = n / panels; /* passes for a panel */
     x->next = next;
-    x->step = tile;
-    x->next_panel = panels == 2 ? panel : 0;
+    x->lines = AMX_ROWS;
+    x->next_panel = n == 1 && panels == 2 ? panel : 0;
     if (n == 1) return;
-    int64_t each = n / panels,
-            place = pass % each; /* passes for a panel; one too many fetches none */
-    x->next_panel = 0;
-    x->step = pass < each * panels ? (tile / each + 63) / 64 * 64 : 0;
-    x->next += pass / each * panel + place * (x->k / AMX_DEPTH) * x->step;
+    if (each > 1) x->lines /= 2;
+    int64_t place = pass % each, needed = AMX_ROWS / x->lines;
+    if (pass / each >= panels || place >= needed) x->lines = 0;
+    x->next += pass / each * panel + place * (x->k / AMX_DEPTH) * x->lines * 64;
 }
 
 __attribute__((target(AMX_ISA))) void tile_bf16_amx(float *c, int64_t ldc, const void *a,
