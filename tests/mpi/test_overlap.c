@@ -26,7 +26,7 @@
 static const int64_t more[] = {0, 8, 24};
 #define SHORT_REWARDS 1 /* the place in `more` where the reward model has few pages, too */
 #else
-#define SANITIZED false
+#define SANITIZED     false
 static const int64_t more[] = {0, 4, 8, 16, 24, 32};
 #define SHORT_REWARDS 2
 #endif
