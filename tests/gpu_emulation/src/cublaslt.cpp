@@ -19,6 +19,7 @@
 #include <cuda_fp16.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -73,7 +74,7 @@ size_t element_bytes(cudaDataType_t type)
     }
 }
 
-float load_e4m3(uint8_t v)
+float of_e4m3(uint8_t v)
 {
     int exponent = v >> 3 & 15, fraction = v & 7;
     float sign = v & 0x80 ? -1.0f : 1.0f;
@@ -81,6 +82,19 @@ float load_e4m3(uint8_t v)
     return sign * (exponent ? ldexpf(static_cast<float>(8 + fraction), exponent - 10)
                             : ldexpf(static_cast<float>(fraction), -9));
 }
+
+struct e4m3 {
+    uint8_t bits;
+    operator float() const
+    {
+        static const std::array<float, 256> values = [] {
+            std::array<float, 256> all;
+            for (unsigned i = 0; i < 256; i++) all[i] = of_e4m3(static_cast<uint8_t>(i));
+            return all;
+        }();
+        return values[bits];
+    }
+};
 
 float load(const void *p, size_t i, cudaDataType_t type)
 {
@@ -90,7 +104,7 @@ float load(const void *p, size_t i, cudaDataType_t type)
     case CUDA_R_16F:
         return static_cast<const __half *>(p)[i];
     case CUDA_R_8F_E4M3:
-        return load_e4m3(static_cast<const uint8_t *>(p)[i]);
+        return static_cast<const e4m3 *>(p)[i];
     default:
         return static_cast<const float *>(p)[i];
     }
@@ -181,13 +195,34 @@ bool is_possible(const product &p, uint64_t algorithm)
     return algorithm < N_ALGORITHMS && (algorithm != HALVES || p.K >= 64);
 }
 
+template <typename T>
+void unpack_as(float *out, const void *x, const layout &l, bool is_k_rows, size_t K, size_t count)
+{
+    const T *in = static_cast<const T *>(x);
+    bool is_row = l.order == CUBLASLT_ORDER_ROW;
+    size_t ld = static_cast<size_t>(l.ld), by_k = is_k_rows == is_row ? ld : 1,
+           by_i = is_k_rows == is_row ? 1 : ld;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < K; k++) out[k * count + i] = in[k * by_k + i * by_i];
+}
+
 /* op(x) as f32: rows of K, each `count` long. */
 std::vector<float> unpack(const void *x, const layout &l, bool is_k_rows, size_t K, size_t count)
 {
     std::vector<float> out(K * count);
-    for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < K; k++)
-            out[k * count + i] = load(x, is_k_rows ? index_of(l, k, i) : index_of(l, i, k), l.type);
+    switch (l.type) {
+    case CUDA_R_16BF:
+        unpack_as<__nv_bfloat16>(out.data(), x, l, is_k_rows, K, count);
+        break;
+    case CUDA_R_16F:
+        unpack_as<__half>(out.data(), x, l, is_k_rows, K, count);
+        break;
+    case CUDA_R_8F_E4M3:
+        unpack_as<e4m3>(out.data(), x, l, is_k_rows, K, count);
+        break;
+    default:
+        unpack_as<float>(out.data(), x, l, is_k_rows, K, count);
+    }
     return out;
 }
 
