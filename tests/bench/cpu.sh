@@ -26,7 +26,7 @@ quick() { [ -z "${QUICK:-}" ] && echo "$1" || echo "$2"; }
 save() {
     local file="$out/$1.csv"
     shift
-    echo "# $*" >>"$file"
+    echo "# ${*//"$python"/\$PEERS_PYTHON}" >>"$file"
     "$@" 2>&1 | sed "s|$PWD/||g" | tee -a "$file"
 }
 
