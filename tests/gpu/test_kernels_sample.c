@@ -16,7 +16,7 @@
 
 #define RANKS_MAX 4
 #if defined __SANITIZE_ADDRESS__ || defined SPECREJ_WATCHED
-#define SLOW 20 /* fewer draws where many take minutes */
+#define SLOW 10 /* fewer draws where many take minutes */
 #elif defined SPECREJ_EMULATED
 #define SLOW 4
 #else
@@ -290,7 +290,7 @@ static void test_large(void **state)
     check_shape(KINDS, 12500, 1, 12544);
     float *x = mem_calloc(262147, sizeof *x);
     struct draw draw = draw_of(5);
-    for (size_t f = 1; f < FILTERS; f += SLOW == 20 ? 6 : 3) {
+    for (size_t f = 1; f < FILTERS; f += 3) {
         fill_row(x, 262147, (enum kind)(f % KINDS), f);
         check(kind_name[f % KINDS], x, 1, params_of(filters[f], 262147), &draw, 1, 262147);
     }
@@ -356,7 +356,7 @@ static void test_alone(void **state)
         fill_row(x + s * V, V, s % 2 ? SMOOTH : PEAKED, (uint64_t)s);
         draws[s] = draw_of(s);
     }
-#if SLOW == 20 /* the other ways' launches are watched in the tests beside this one */
+#ifdef SPECREJ_WATCHED /* the other ways' launches are watched in the tests beside this one */
     static const size_t ways[] = {3};
 #else
     static const size_t ways[] = {1, 3, 8};
