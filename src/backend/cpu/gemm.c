@@ -15,10 +15,9 @@
 #include <omp.h>
 #include <string.h>
 
-#define K_BLOCK   256         /* of f32: 1 KiB of a row of x and of a column of W */
-#define K_OUTER   1024        /* 4 KiB of a row of x, while all panels pass */
-#define ROW_CHUNK 144         /* rows of one piece of work that suit every K */
-#define X_BYTES   (576 << 10) /* of a piece with more rows: half of the second cache or less */
+#define K_BLOCK 256         /* of f32: 1 KiB of a row of x and of a column of W */
+#define K_OUTER 1024        /* 4 KiB of a row of x, while all panels pass */
+#define X_BYTES (576 << 10) /* of a piece with more rows: half of the second cache or less */
 
 #define AHEAD_BYTES 2560 /* of each panel: best of 1 to 32 KiB on Zen 4 */
 
@@ -188,7 +187,7 @@ static int64_t take_piece(struct thread_room *rooms, int threads, int self)
 static int64_t most_rows(const struct cpu *cpu, const struct work *g)
 {
     int64_t fits = X_BYTES / (g->w->K * g->number);
-    if (!g->w->in_pairs || fits < ROW_CHUNK) return ROW_CHUNK;
+    if (!g->w->in_pairs || fits < TILE_CHUNK) return TILE_CHUNK;
     return fits < cpu->tiles.chunk_bf16 ? fits : cpu->tiles.chunk_bf16;
 }
 

@@ -124,7 +124,7 @@ struct tiles tiles_choose(enum isa isa)
                           .chunk = pairs ? &chunk_avx512 : NULL,
                           .deep = amx ? &chunk_amx : NULL,
                           .rows = TILE_ROWS_AVX512,
-                          .chunk_bf16 = amx ? TILE_MOST_CHUNK : 144};
+                          .chunk_bf16 = amx ? TILE_MOST_CHUNK : TILE_CHUNK};
 }
 #else
 struct tiles tiles_choose(enum isa isa)

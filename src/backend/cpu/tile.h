@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define TILE_MOST_ROWS  8   /* of tiles.rows */
+#define TILE_CHUNK      144 /* rows that pass a weight together, whatever K is */
 #define TILE_MOST_CHUNK 384 /* of tiles.chunk_bf16 */
 #define TILE_COLS       16 /* columns of a tile: weights are packed in panels of this many rows of W */
 
