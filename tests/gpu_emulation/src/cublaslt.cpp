@@ -199,9 +199,8 @@ template <typename T>
 void unpack_as(float *out, const void *x, const layout &l, bool is_k_rows, size_t K, size_t count)
 {
     const T *in = static_cast<const T *>(x);
-    bool is_row = l.order == CUBLASLT_ORDER_ROW;
-    size_t ld = static_cast<size_t>(l.ld), by_k = is_k_rows == is_row ? ld : 1,
-           by_i = is_k_rows == is_row ? 1 : ld;
+    size_t by_row = index_of(l, 1, 0), by_col = index_of(l, 0, 1);
+    size_t by_k = is_k_rows ? by_row : by_col, by_i = is_k_rows ? by_col : by_row;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < K; k++) out[k * count + i] = in[k * by_k + i * by_i];
 }
