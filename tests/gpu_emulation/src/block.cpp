@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -27,7 +26,7 @@ dim3 blockDim, gridDim;
 namespace
 {
 
-const unsigned MAX_THREADS = 1024;
+const unsigned MAX_THREADS = MOST_FIBERS;
 
 enum thread_state { RUNS, IN_COLLECTIVE, AT_BARRIER, ENDED };
 
@@ -37,7 +36,8 @@ struct pending_copy {
     int bytes, group;
 };
 
-struct thread {
+/* The first lines are all that most changes need. */
+struct alignas(64) thread {
     struct fiber fiber;
     uint3 index;
     unsigned warp, lane;
@@ -60,7 +60,8 @@ struct warp {
 struct block {
     const gpu::kernel_launch *launch; /* NULL: none runs */
     struct fiber host;
-    std::vector<std::unique_ptr<thread>> threads; /* made once, used by all blocks */
+    thread threads[MAX_THREADS]; /* used by all blocks */
+    unsigned n_fibers;           /* of them, that are made */
     unsigned n_threads, n_warps;
     warp warps[MAX_THREADS / 32];
     unsigned ready_warps;
@@ -95,7 +96,7 @@ unsigned draw_bit(unsigned bits)
 void make_ready(unsigned w, unsigned lanes)
 {
     for (unsigned bits = lanes; bits; bits &= bits - 1)
-        the.threads[w * 32 + static_cast<unsigned>(__builtin_ctz(bits))]->state = RUNS;
+        the.threads[w * 32 + static_cast<unsigned>(__builtin_ctz(bits))].state = RUNS;
     the.warps[w].ready |= lanes;
     the.ready_warps |= 1u << w;
 }
@@ -111,7 +112,7 @@ thread *pick()
     unsigned lane = draw_bit(chosen.ready);
     chosen.ready &= ~(1u << lane);
     if (!chosen.ready) the.ready_warps &= ~(1u << w);
-    return the.threads[w * 32 + lane].get();
+    return &the.threads[w * 32 + lane];
 }
 
 void run(struct fiber *from, thread *next)
@@ -147,9 +148,9 @@ void print_head()
     print_head();
     fprintf(stderr, "%s\n", why);
     for (unsigned first = 0, next; first < the.n_threads; first = next) {
-        const thread &t = *the.threads[first];
+        const thread &t = the.threads[first];
         next = first + 1;
-        while (next < the.n_threads && is_same_wait(t, *the.threads[next])) next++;
+        while (next < the.n_threads && is_same_wait(t, the.threads[next])) next++;
         fprintf(stderr, "  threads %u-%u ", first, next - 1);
         if (t.state == ENDED)
             fprintf(stderr, "have ended\n");
@@ -226,12 +227,10 @@ void arrange_threads(const gpu::kernel_launch &launch)
 {
     the.n_threads = launch.block.x * launch.block.y * launch.block.z;
     the.n_warps = (the.n_threads + 31) / 32;
-    while (the.threads.size() < the.n_threads) {
-        the.threads.push_back(std::make_unique<thread>());
-        fiber_create(&the.threads.back()->fiber, thread_main);
-    }
+    for (; the.n_fibers < the.n_threads; the.n_fibers++)
+        fiber_create(&the.threads[the.n_fibers].fiber, thread_main);
     for (unsigned i = 0; i < the.n_threads; i++) {
-        thread &t = *the.threads[i];
+        thread &t = the.threads[i];
         t.index = {i % launch.block.x, i / launch.block.x % launch.block.y,
                    i / launch.block.x / launch.block.y};
         t.warp = i / 32;
@@ -249,7 +248,7 @@ void run_block()
     the.clock = 0;
     the.has_atomics = false;
     for (unsigned i = 0; i < the.n_threads; i++) {
-        thread &t = *the.threads[i];
+        thread &t = the.threads[i];
         t.copies.clear();
         t.open_group = 0;
         t.warp_clock = 0;
@@ -357,8 +356,7 @@ int block_barrier(site where, reduction r, bool predicate)
     the.tally += predicate;
     if (++the.n_at_barrier == the.n_threads) {
         for (unsigned i = 0; i < the.n_threads; i++)
-            if (!is_same_place(t, *the.threads[i]))
-                fail_stuck("threads meet at different barriers");
+            if (!is_same_place(t, the.threads[i])) fail_stuck("threads meet at different barriers");
         the.result = the.tally;
         the.tally = 0;
         the.n_at_barrier = 0;
@@ -388,12 +386,12 @@ void order_memory(unsigned warp, unsigned mask)
     unsigned seen[32] = {};
     for (unsigned i = 0; i < 32; i++) {
         if (!(mask >> i & 1)) continue;
-        thread &t = *the.threads[warp * 32 + i];
+        thread &t = the.threads[warp * 32 + i];
         for (unsigned j = 0; j < 32; j++) seen[j] = std::max(seen[j], t.seen[j]);
         seen[i] = ++t.warp_clock;
     }
     for (unsigned i = 0; i < 32; i++)
-        if (mask >> i & 1) memcpy(the.threads[warp * 32 + i]->seen, seen, sizeof seen);
+        if (mask >> i & 1) memcpy(the.threads[warp * 32 + i].seen, seen, sizeof seen);
 }
 
 void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool orders)
@@ -415,7 +413,7 @@ void warp_meet(site where, unsigned mask, void *slot, exchange_fn exchange, bool
         void *slots[32] = {};
         for (unsigned i = 0; i < 32; i++) {
             if (!(mask >> i & 1)) continue;
-            thread &other = *the.threads[t.warp * 32 + i];
+            thread &other = the.threads[t.warp * 32 + i];
             if (other.mask != mask || !is_same_place(t, other))
                 fail_stuck("lanes of a warp meet in different collectives");
             slots[i] = other.slot;

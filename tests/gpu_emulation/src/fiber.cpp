@@ -1,5 +1,9 @@
 /* Changing stacks.  On x86-64 by hand: swapcontext asks the kernel for the signal mask at each
- * change, a hundred times the cost.  The address sanitizer is told of every change. */
+ * change, a hundred times the cost.
+ *
+ * All fibers' stacks lie in one piece of memory, which the address sanitizer takes for one stack:
+ * it is told when the host's is left and entered again.  Only where it keeps frames after their
+ * return does it need to know of each change. */
 #include "fiber.h"
 
 #include <cstdint>
@@ -10,6 +14,7 @@
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
+extern "C" int __asan_option_detect_stack_use_after_return;
 #endif
 
 namespace
@@ -21,23 +26,52 @@ const size_t STACK_BYTES = 256 << 10; /* frames hold red zones */
 const size_t STACK_BYTES = 64 << 10;
 #endif
 
-struct fiber *left, *entered; /* of the change that is under way */
+struct fiber *left, *entered; /* of the change that is under way, or was last */
 
-/* On arrival, first thing. */
-void arrived(struct fiber *here)
-{
+char *stacks; /* of all fibers, a page without access below each */
+size_t page, stacks_bytes;
+unsigned n_fibers;
+
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(here->fake_stack, &left->stack, &left->stack_bytes);
-#else
-    (void)here;
-#endif
+bool is_host(const struct fiber *f)
+{
+    return !f->entry;
 }
+
+bool is_told()
+{
+    return is_host(left) || is_host(entered) || __asan_option_detect_stack_use_after_return;
+}
+
+void leaving()
+{
+    if (!is_told()) return;
+    if (is_host(entered))
+        __sanitizer_start_switch_fiber(&left->fake_stack, entered->stack, entered->stack_bytes);
+    else
+        __sanitizer_start_switch_fiber(&left->fake_stack, stacks, stacks_bytes);
+}
+
+/* First thing on arrival. */
+void arrived()
+{
+    const void *stack;
+    size_t bytes;
+    if (!is_told()) return;
+    __sanitizer_finish_switch_fiber(entered->fake_stack, &stack, &bytes);
+    if (!is_host(left)) return;
+    left->stack = stack;
+    left->stack_bytes = bytes;
+}
+#else
+void leaving() {}
+void arrived() {}
+#endif
 
 void start()
 {
-    struct fiber *here = entered;
-    arrived(here);
-    here->entry();
+    arrived();
+    entered->entry();
     abort();
 }
 
@@ -72,29 +106,44 @@ gpu_swap_stacks:
 )");
 #endif
 
+/* Room for all, of which the system gives what is used. */
+static void map_stacks()
+{
+    page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    stacks_bytes = MOST_FIBERS * (page + STACK_BYTES);
+    void *map = mmap(nullptr, stacks_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) {
+        perror("gpu_emulation: no stacks for the threads of a block");
+        abort();
+    }
+    stacks = static_cast<char *>(map);
+}
+
 void fiber_create(struct fiber *f, void (*entry)())
 {
-    size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    char *map = static_cast<char *>(mmap(nullptr, page + STACK_BYTES, PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (map == MAP_FAILED || mprotect(map, page, PROT_NONE) != 0) {
+    if (!stacks) map_stacks();
+    char *below = stacks + n_fibers * (page + STACK_BYTES);
+    if (n_fibers >= MOST_FIBERS || mprotect(below, page, PROT_NONE) != 0) {
         perror("gpu_emulation: no stack for a thread of a block");
         abort();
     }
-    f->stack = map + page;
+    /* Tops at the same place of a page would lie in the same few sets of the first cache. */
+    size_t top_bytes = STACK_BYTES - n_fibers++ % 8 * 512;
+    f->stack = below + page;
     f->stack_bytes = STACK_BYTES;
     f->fake_stack = nullptr;
     f->entry = entry;
 #ifdef __x86_64__
-    void **top = reinterpret_cast<void **>(map + page + STACK_BYTES);
+    void **top = reinterpret_cast<void **>(below + page + top_bytes);
     top[-1] = nullptr; /* start returns to nowhere */
     top[-2] = reinterpret_cast<void *>(start);
     for (int i = 3; i <= 8; i++) top[-i] = nullptr; /* the registers that gpu_swap_stacks loads */
     f->stack_pointer = top - 8;
 #else
     getcontext(&f->context);
-    f->context.uc_stack.ss_sp = map + page;
-    f->context.uc_stack.ss_size = STACK_BYTES;
+    f->context.uc_stack.ss_sp = below + page;
+    f->context.uc_stack.ss_size = top_bytes;
     f->context.uc_link = nullptr;
     makecontext(&f->context, start, 0);
 #endif
@@ -104,13 +153,11 @@ void fiber_switch(struct fiber *from, struct fiber *to)
 {
     left = from;
     entered = to;
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->stack_bytes);
-#endif
+    leaving();
 #ifdef __x86_64__
     gpu_swap_stacks(&from->stack_pointer, to->stack_pointer);
 #else
     swapcontext(&from->context, &to->context);
 #endif
-    arrived(from);
+    arrived();
 }

@@ -13,11 +13,13 @@ struct fiber {
 #else
     ucontext_t context;
 #endif
-    void (*entry)();
-    const void *stack; /* lowest byte and size: for the address sanitizer */
+    void (*entry)();   /* NULL: the host's own */
+    const void *stack; /* lowest byte and size */
     size_t stack_bytes;
     void *fake_stack;
 };
+
+const size_t MOST_FIBERS = 1024;
 
 /* entry must not return.  The stack lives as long as the program: fibers are used again. */
 void fiber_create(struct fiber *f, void (*entry)());
