@@ -179,8 +179,19 @@ static inline float gpu_rsqrtf(float a)
 {
     return 1.0f / sqrtf(a);
 }
+/* The host's are calls, as they may meet NaN. */
+static inline float gpu_fmaxf(float a, float b)
+{
+    return a > b || b != b ? a : b;
+}
+static inline float gpu_fminf(float a, float b)
+{
+    return a < b || b != b ? a : b;
+}
 /* Names that a host's <cmath> may have declared otherwise. */
 #define rsqrtf  gpu_rsqrtf
+#define fmaxf   gpu_fmaxf
+#define fminf   gpu_fminf
 #define __expf  expf
 #define __logf  logf
 #define __log2f log2f
