@@ -6,11 +6,11 @@ source "$(dirname "$0")/tiny.sh"
 export SPECREJ_TEST_BACKEND=cuda
 tiny_job
 prompts 2 >prompts.jsonl
-small=(n=12 sampling.max_new_tokens=40)
+small=(n=8 sampling.max_new_tokens=36)
 brief=${SPECREJ_TEST_BRIEF:-no} # under the sanitizers: each path once, several of them in a job
 sr=(method=speculative_rejection alpha=0.5)
 every=("${sr[@]}" "rounds=every 16")
-memory=("${sr[@]}" rounds=memory budget_tokens=480)
+memory=("${sr[@]}" rounds=memory budget_tokens=320)
 
 # ---- fp8 where the device multiplies it ----
 dtypes=(f32 bf16)
@@ -41,7 +41,7 @@ SH
 chmod +x less_on_rank_1
 
 if [ $brief != no ]; then
-    run 1 evicted.h5 "${small[@]}" budget_tokens=240
+    run 1 evicted.h5 "${small[@]}" budget_tokens=160
     run 1 flight.h5 "${small[@]}" "${memory[@]}" overlap=2 reward.cache=host
     check paired evicted.h5 flight.h5
     check rounds flight.h5 memory
@@ -71,7 +71,7 @@ done
 grep -q "emulated GPU\|NVIDIA" <<<"$("$SPECREJ" inspect bon-f32.h5)" || fail "the device is not in the file"
 echo "pairing holds"
 
-run 1 evicted.h5 "${small[@]}" budget_tokens=240
+run 1 evicted.h5 "${small[@]}" budget_tokens=160
 check same bon-f32.h5 evicted.h5
 run 1 host.h5 "${small[@]}" "${every[@]}" reward.cache=host
 check same every-f32.h5 host.h5

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A whole job under valgrind, f32 on 2 ranks, both methods: no invalid or uninitialised use, nothing lost; then the same
+# Whole jobs of Speculative Rejection under valgrind, f32 on 2 ranks: no invalid or uninitialised use, nothing lost; then the same
 # bits as without it.  Where valgrind's wrappers of MPI are (valgrind-mpi), no message holds a byte that nobody set.  What
 # the libraries report of themselves: ../valgrind.supp.
 command -v valgrind >/dev/null || { echo "skipped: no valgrind (bash setup.sh --dev installs it)"; exit 77; }
@@ -16,7 +16,7 @@ if [ -n "$wrappers" ] && LD_PRELOAD=$wrappers:$libmpi true 2>/dev/null; then
 fi
 tiny_job
 prompts 2 >prompts.jsonl
-small=(n=16 sampling.max_new_tokens=48 min_round_tokens=16)
+small=(n=8 sampling.max_new_tokens=36 min_round_tokens=16)
 
 # checked OUT [KEY=VALUE...]
 checked() {
@@ -29,10 +29,9 @@ checked() {
     run 2 plain.h5 "$@"
     check same "plain.h5" "$out"
 }
-for case in "best_of_n 1" "speculative_rejection 1" "speculative_rejection 2"; do
-    read -r method tensor <<<"$case"
-    out=$method$tensor.h5
-    checked $out "${small[@]}" "method=$method" "parallel.tensor=$tensor" "overlap=$tensor" rounds=memory budget_tokens=480
+for tensor in 1 2; do
+    out=tensor$tensor.h5
+    checked $out "${small[@]}" method=speculative_rejection "parallel.tensor=$tensor" "overlap=$tensor" rounds=memory budget_tokens=240
+    check rounds $out memory
 done
-check rounds speculative_rejection1.h5 memory
-echo "both methods in 2 groups of 1, rejection also in one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"
+echo "2 groups of 1, and one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"

@@ -157,7 +157,7 @@ static int choose_device(struct hardware *h, const struct job *j, const struct h
         notes_add(notes, NOTE_ASSUMPTION,
                   "device: backend is cuda and no --device was given: %s by its data sheet", name);
     }
-    if (!name || strcmp(name, "this") == 0) return measure_this(h, j, o->ranks, e);
+    if (!name || strcmp(name, "this") == 0) return measure_this(h, j, o->ranks, !o->no_rates, e);
     const struct sheet *s = find_sheet(name);
     if (!s) return err_set(e, "--device '%s' is none of a100, h100, h200, b200, this", name);
     if (j->backend == BACKEND_CPU)
@@ -168,6 +168,7 @@ static int choose_device(struct hardware *h, const struct job *j, const struct h
 int hardware_choose(struct hardware *h, const struct job *j, const struct hardware_options *o,
                     struct plan_notes *notes, struct err *e)
 {
+    for (int i = 0; i < o->n_given; i++) TRY(take_given(h, o->given[i], e)); /* before measuring */
     *h = (struct hardware){0};
     TRY(choose_device(h, j, o, notes, e));
     assume_rest(h);

@@ -60,6 +60,7 @@ struct hardware_options {
     const char *const *given; /* [n_given] "KEY=VALUE" */
     int n_given;
     int64_t ranks; /* of the job: they share this machine, up to ranks_per_node */
+    bool no_rates; /* nothing is going to be priced: this machine's are not measured, but 0 */
 };
 
 /* The job's device.  -1 with *e: unknown names or values; what had to be assumed is in notes. */

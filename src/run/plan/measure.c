@@ -130,21 +130,23 @@ static void fill(struct hardware *h, struct backend *b, int64_t ranks, double by
     double part = h->is_cuda ? 1.0 : 1.0 / share, alone = (double)h->threads / cpus;
     double compute = h->is_cuda || part < alone ? part : alone;
     snprintf(h->name, sizeof h->name, "this machine (%s)", b->device);
-    h->figures[FIGURE_BANDWIDTH] = (struct figure){bytes_per_s * part, FIGURE_MEASURED};
-    h->figures[FIGURE_COMPUTE] = (struct figure){flops_per_s * compute, FIGURE_MEASURED};
+    enum figure_source rates = bytes_per_s > 0 ? FIGURE_MEASURED : FIGURE_NONE;
+    h->figures[FIGURE_BANDWIDTH] = (struct figure){bytes_per_s * part, rates};
+    h->figures[FIGURE_COMPUTE] = (struct figure){flops_per_s * compute, rates};
     h->figures[FIGURE_MEMORY] =
         (struct figure){(double)b->ops->free_bytes(b) * part, FIGURE_MEASURED};
     if (!h->is_cuda) h->figures[FIGURE_RANKS_PER_NODE] = (struct figure){share, FIGURE_MEASURED};
 }
 
-int measure_this(struct hardware *h, const struct job *j, int64_t ranks, struct err *e)
+int measure_this(struct hardware *h, const struct job *j, int64_t ranks, bool rates, struct err *e)
 {
     struct backend_config c = worker_backend_config(j, cpus_of_this());
     struct comm *world = comm_alone(), *tensor = comm_alone();
     struct backend *b = backend_open(&c, world, tensor, NULL, e);
     double bytes_per_s = 0, flops_per_s = 0;
-    int rc = b ? measure_stream(b, &bytes_per_s, e) : -1;
-    if (rc == 0) rc = measure_gemm(b, &flops_per_s, e);
+    int rc = b ? 0 : -1;
+    if (rc == 0 && rates) rc = measure_stream(b, &bytes_per_s, e);
+    if (rc == 0 && rates) rc = measure_gemm(b, &flops_per_s, e);
     if (rc == 0) fill(h, b, ranks, bytes_per_s, flops_per_s);
     backend_destroy(b);
     comm_destroy(tensor);

@@ -48,15 +48,17 @@ static void release(struct plan *p)
 }
 
 static int choose_hardware(struct plan *p, const struct options *o, const struct job *j,
-                           struct err *e)
+                           bool no_rates, struct err *e)
 {
-    struct hardware_options h = {
-        .device = o->device, .given = o->hardware, .n_given = o->n_hardware, .ranks = p->ranks};
+    struct hardware_options h = {.device = o->device,
+                                 .given = o->hardware,
+                                 .n_given = o->n_hardware,
+                                 .ranks = p->ranks,
+                                 .no_rates = no_rates};
+    double gib = 0;
+    if (o->memory) TRY(read_number("--memory", o->memory, &gib, e));
     TRY(hardware_choose(&p->hardware, j, &h, &p->notes, e));
-    if (!o->memory) return 0;
-    double gib;
-    TRY(read_number("--memory", o->memory, &gib, e));
-    p->hardware.figures[FIGURE_MEMORY] = (struct figure){gib * 0x1p30, FIGURE_GIVEN};
+    if (o->memory) p->hardware.figures[FIGURE_MEMORY] = (struct figure){gib * 0x1p30, FIGURE_GIVEN};
     return 0;
 }
 
@@ -105,8 +107,9 @@ static int prepare(struct plan *p, const struct options *o, const struct job *j,
     p->job = j;
     size_t problems = notes_count(&p->notes, NOTE_PROBLEM);
     plan_inputs_open(&p->inputs, j, &p->notes);
-    TRY(choose_hardware(p, o, j, e));
-    if (notes_count(&p->notes, NOTE_PROBLEM) > problems) return 0; /* there is nothing to plan */
+    bool is_broken = notes_count(&p->notes, NOTE_PROBLEM) > problems;
+    TRY(choose_hardware(p, o, j, is_broken, e));
+    if (is_broken) return 0; /* there is nothing to plan */
     return choose_lengths(p, o, j, e);
 }
 
