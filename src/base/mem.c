@@ -48,10 +48,16 @@ char *mem_printf(const char *fmt, ...)
     return s;
 }
 
+/* Not by vasprintf: a leak sanitizer would not see who asked for the memory. */
 char *mem_vprintf(const char *fmt, va_list ap)
 {
-    char *s = NULL;
-    if (vasprintf(&s, fmt, ap) < 0) mem_exhausted("a text");
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0) mem_exhausted("a text");
+    char *s = mem_calloc((size_t)n + 1, 1);
+    vsnprintf(s, (size_t)n + 1, fmt, ap);
     return s;
 }
 

@@ -9,14 +9,18 @@
  *   SPECREJ_FAULT_LOG=FILE      appended: "fault CLASS N NAME OFFSET MODULE" when a call fails,
  * where MODULE+OFFSET is what addr2line wants; "count CLASS N" for each class when the process ends
  *
- *   alloc   memory, also inside strdup(), vasprintf(), realpath(), ...    ENOMEM
- *   hdf5    the same, when HDF5 asks: release 1.10 does not look at every answer, so that a crash
- * in it or its exit(-1) is expected, and is like a kill open    files, folders, streams EMFILE read
- * read(), pread(), streams                                     EIO write   write(), pwrite(),
- * streams but stderr                        ENOSPC sync    fsync(), fdatasync() EIO close close(),
- * fclose(): closed all the same                       EIO system  access(), stat(), rename(),
- * link(), mkdir(), ...             EIO mpi     what the program calls of MPI MPI_ERR_OTHER short
- * read(), pread(), write(), pwrite() of 2 bytes or more: half of them, no error
+ * The classes, and how their calls fail:
+ * - alloc: memory, also inside strdup(), vasprintf(), realpath(), ...: ENOMEM
+ * - hdf5: the same, when HDF5 asks.  Release 1.10 does not look at every answer, so that a crash in
+ *   it or its exit(-1) is expected, and is like a kill
+ * - open: files, folders, streams: EMFILE
+ * - read: read(), pread(), streams: EIO
+ * - write: write(), pwrite(), streams but stderr: ENOSPC
+ * - sync: fsync(), fdatasync(): EIO
+ * - close: close(), fclose(), closed all the same: EIO
+ * - system: access(), stat(), rename(), link(), mkdir(), ...: EIO
+ * - mpi: what the program calls of MPI: MPI_ERR_OTHER
+ * - short: read(), pread(), write(), pwrite() of 2 bytes or more: half of them, no error
  *
  * What counts: calls whose return address lies in the executable or in a library that works for it
  * and can hand an error back: HDF5, jansson, libcyaml, libyaml, PCRE2, utf8proc.  Not: Open
