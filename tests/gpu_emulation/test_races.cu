@@ -53,6 +53,16 @@ static __global__ void bytes_kernel(char *x)
     x[threadIdx.x] = 1;
 }
 
+/* One thread writes an integer or one of its bytes, another reads that byte or the integer. */
+static __global__ void part_kernel(int *x, bool writes_all, bool waits)
+{
+    char *bytes = reinterpret_cast<char *>(x);
+    if (threadIdx.x == 0 && writes_all) x[0] = 1;
+    if (threadIdx.x == 0 && !writes_all) bytes[2] = 1;
+    if (waits) __syncthreads();
+    if (threadIdx.x == 1) x[1] = writes_all ? bytes[2] : x[0];
+}
+
 /* Blocks share the array's first integer. */
 static __global__ void blocks_kernel(int *x)
 {
@@ -125,6 +135,10 @@ static void test_races(void **)
                              is_race([&] { LAUNCH(reuse_kernel, 1, 64, 0, nullptr, x.p, waits); }));
             assert_int_equal(
                 !waits, is_race([&] { LAUNCH(lost_update_kernel, 1, 2, 0, nullptr, x.p, waits); }));
+            for (bool writes_all : {true, false})
+                assert_int_equal(!waits, is_race([&] {
+                    LAUNCH(part_kernel, 1, 2, 0, nullptr, x.p, writes_all, waits);
+                }));
             assert_int_equal(!waits, is_race([&] {
                 LAUNCH(copy_kernel, 1, 64, 0, nullptr, copied.p, tiles.p, waits);
             }));

@@ -1,13 +1,15 @@
 /* Kernels that are compiled with -fsanitize=thread (SPECREJ_EMULATION_RACES) call the functions
  * below at each access to memory: of the compiler's interface only what it calls, not its library.
  * Every byte keeps its last write and its last two reads by different threads, with when and where
- * they were.  What orders two threads is __syncthreads and, inside a warp, __syncwarp: shuffles,
- * votes and the tensor core order nothing.  Atomics are never part of a race. */
+ * they were; the four of a word together, as long as all accesses are to all of them.  What orders
+ * two threads is __syncthreads and, inside a warp, __syncwarp: shuffles, votes and the tensor core
+ * order nothing.  Atomics are never part of a race. */
 #include "races.h"
 #include "device.h"
 
 #include <gpu/launch.h>
 
+#include <algorithm>
 #include <dlfcn.h>
 #include <memory>
 #include <unordered_map>
@@ -20,33 +22,54 @@ struct access {
     const void *caller; /* NULL: none yet */
 };
 
-struct byte_history {
-    uint64_t launch;
+struct history {
     access write, reads[2];
 };
 
-const uintptr_t PAGE_BYTES = 1024;
-typedef byte_history page[PAGE_BYTES];
+const uintptr_t WORD_BYTES = 4;
+
+struct word {
+    uint64_t launch; /* that all this is of */
+    bool is_split;
+    history whole;
+    std::unique_ptr<history[]> bytes; /* where it is split */
+};
+
+const uintptr_t PAGE_WORDS = 256;
+typedef word page[PAGE_WORDS];
 std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
 uint64_t current_launch;
 bool is_watching;
 
-const size_t MAX_PAGES = 1024; /* kept from one launch to the next: 100 MiB */
-uintptr_t last_number;         /* of the page asked for last, which is often the next too */
-page *last;                    /* NULL: none */
+const size_t MAX_PAGES =
+    1024;              /* kept from one launch to the next: 30 MiB, or 140 if all is split */
+uintptr_t last_number; /* of the page asked for last, which is often the next too */
+page *last;            /* NULL: none */
 
-byte_history &history_of(uintptr_t address)
+word &word_of(uintptr_t address)
 {
-    uintptr_t number = address / PAGE_BYTES;
+    uintptr_t place = address / WORD_BYTES, number = place / PAGE_WORDS;
     if (!last || number != last_number) {
         std::unique_ptr<page> &found = pages[number];
-        if (!found) found.reset(reinterpret_cast<page *>(new byte_history[PAGE_BYTES]()));
+        if (!found) found.reset(reinterpret_cast<page *>(new word[PAGE_WORDS]()));
         last_number = number;
         last = found.get();
     }
-    byte_history &h = (*last)[address % PAGE_BYTES];
-    if (h.launch != current_launch) h = {current_launch, {}, {}};
-    return h;
+    word &w = (*last)[place % PAGE_WORDS];
+    if (w.launch != current_launch) {
+        w.launch = current_launch;
+        w.is_split = false;
+        w.whole = {};
+    }
+    return w;
+}
+
+void split(word &w)
+{
+    if (w.is_split) return;
+    if (!w.bytes) w.bytes = std::make_unique<history[]>(WORD_BYTES);
+    std::fill_n(w.bytes.get(), WORD_BYTES, w.whole);
+    w.is_split = true;
 }
 
 bool is_ordered(const gpu::moment &before, const gpu::moment &now, const unsigned *seen,
@@ -83,6 +106,34 @@ place place_of(const void *caller)
               here.module, here.offset - 1, there.module, there.offset - 1);
 }
 
+/* An access that is being made. */
+struct attempt {
+    access now;
+    const unsigned *seen;
+    bool orders_blocks, is_write;
+};
+
+bool is_race(const access &before, const attempt &a)
+{
+    return before.caller && !is_ordered(before.at, a.now.at, a.seen, a.orders_blocks);
+}
+
+void add(history &h, const attempt &a, uintptr_t address)
+{
+    if (is_race(h.write, a)) report_race(h.write, true, a.now, a.is_write, address);
+    if (!a.is_write) {
+        bool is_again = h.reads[0].caller && h.reads[0].at.thread == a.now.at.thread &&
+                        h.reads[0].at.block == a.now.at.block;
+        if (!is_again) h.reads[1] = h.reads[0];
+        h.reads[0] = a.now;
+        return;
+    }
+    for (const access &read : h.reads)
+        if (is_race(read, a)) report_race(read, false, a.now, true, address);
+    h.write = a.now;
+    h.reads[0] = h.reads[1] = {};
+}
+
 } // namespace
 
 namespace gpu
@@ -104,24 +155,18 @@ void races_begin()
 void races_access(const moment &at, const unsigned *seen, bool orders_blocks, const void *p,
                   uint64_t bytes, bool is_write, const void *caller)
 {
-    uintptr_t begin = reinterpret_cast<uintptr_t>(p);
-    access now = {at, caller};
-    for (uintptr_t address = begin; address < begin + bytes; address++) {
-        byte_history &h = history_of(address);
-        if (h.write.caller && !is_ordered(h.write.at, at, seen, orders_blocks))
-            report_race(h.write, true, now, is_write, address);
-        if (!is_write) {
-            bool is_again = h.reads[0].caller && h.reads[0].at.thread == at.thread &&
-                            h.reads[0].at.block == at.block;
-            if (!is_again) h.reads[1] = h.reads[0];
-            h.reads[0] = now;
+    uintptr_t begin = reinterpret_cast<uintptr_t>(p), end = begin + bytes;
+    const attempt a = {{at, caller}, seen, orders_blocks, is_write};
+    for (uintptr_t address = begin, next; address < end; address = next) {
+        next = address - address % WORD_BYTES + WORD_BYTES;
+        word &w = word_of(address);
+        if (!w.is_split && address % WORD_BYTES == 0 && next <= end) {
+            add(w.whole, a, address);
             continue;
         }
-        for (const access &read : h.reads)
-            if (read.caller && !is_ordered(read.at, at, seen, orders_blocks))
-                report_race(read, false, now, true, address);
-        h.write = now;
-        h.reads[0] = h.reads[1] = {};
+        split(w);
+        for (; address < next && address < end; address++)
+            add(w.bytes[address % WORD_BYTES], a, address);
     }
 }
 
