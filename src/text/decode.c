@@ -79,6 +79,7 @@ static int fill(struct decoder *d, const struct recipe *r, const struct vocab *n
 {
     struct bytes pool = {0}, text = {0}, spare = {0};
     const size_t most = 16 * names->pool_n + 4096;
+    ARRAY_RESERVE(pool, 1); /* never NULL, though all tokens may become nothing */
     d->start = mem_calloc((size_t)names->n_ids + 1, sizeof *d->start);
     for (int32_t id = 0; id < names->n_ids && pool.n <= most; id++) {
         size_t n = 0;
