@@ -1,7 +1,7 @@
 #!/bin/bash
-# Whole jobs of Speculative Rejection under valgrind, f32 on 2 ranks: no invalid or uninitialised use, nothing lost; then the same
-# bits as without it.  Where valgrind's wrappers of MPI are (valgrind-mpi), no message holds a byte that nobody set.  What
-# the libraries report of themselves: ../valgrind.supp.
+# Whole jobs of Speculative Rejection under valgrind, f32 on 2 ranks: no invalid or uninitialised use, nothing lost; then
+# the same bits as without it.  Where valgrind's wrappers of MPI are (valgrind-mpi), no message holds a byte that nobody
+# set.  What the libraries report of themselves: ../valgrind.supp.
 command -v valgrind >/dev/null || { echo "skipped: no valgrind (bash setup.sh --dev installs it)"; exit 77; }
 suppressions=$(cd "$(dirname "$0")/.." && pwd)/valgrind.supp
 source "$(dirname "$0")/tiny.sh"

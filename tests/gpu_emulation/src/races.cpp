@@ -36,26 +36,24 @@ struct word {
 };
 
 const uintptr_t PAGE_WORDS = 256;
-typedef word page[PAGE_WORDS];
-std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
+std::unordered_map<uintptr_t, std::unique_ptr<word[]>> pages;
 uint64_t current_launch;
 bool is_watching;
 
-const size_t MAX_PAGES =
-    1024;              /* kept from one launch to the next: 30 MiB, or 140 if all is split */
-uintptr_t last_number; /* of the page asked for last, which is often the next too */
-page *last;            /* NULL: none */
+const size_t MAX_PAGES = 1024; /* kept from one launch to the next: 30 MiB, 140 if all is split */
+uintptr_t last_number;         /* of the page asked for last, which is often the next too */
+word *last;                    /* its words; NULL: none */
 
 word &word_of(uintptr_t address)
 {
     uintptr_t place = address / WORD_BYTES, number = place / PAGE_WORDS;
     if (!last || number != last_number) {
-        std::unique_ptr<page> &found = pages[number];
-        if (!found) found.reset(reinterpret_cast<page *>(new word[PAGE_WORDS]()));
+        std::unique_ptr<word[]> &found = pages[number];
+        if (!found) found = std::make_unique<word[]>(PAGE_WORDS);
         last_number = number;
         last = found.get();
     }
-    word &w = (*last)[place % PAGE_WORDS];
+    word &w = last[place % PAGE_WORDS];
     if (w.launch != current_launch) {
         w.launch = current_launch;
         w.is_split = false;
