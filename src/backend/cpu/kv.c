@@ -39,7 +39,7 @@ struct kv_pool *cpu_kv_create(struct backend *b, struct kv_shape shape, int64_t 
     }
     char *data = mem_try_aligned(bytes);
     if (!data) {
-        err_set(e, "cannot have %.2f GiB for %lld KV pages; set a smaller budget_tokens",
+        err_set(e, "no memory: cannot have %.3g GiB for %lld KV pages; set a smaller budget_tokens",
                 (double)bytes / (1 << 30), (long long)n_pages);
         return NULL;
     }
