@@ -70,10 +70,12 @@ hid_t h5_creation(void)
     return p;
 }
 
-/* Of an allocation that failed the library says in many ways what it was for. */
+/* Of an allocation that failed the library says in many ways what it was for; where it begins with
+ * a copy of a part of a type that it cannot make, that was a name's. */
 static herr_t innermost(unsigned n, const H5E_error2_t *error, void *out)
 {
-    bool no_memory = error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC;
+    bool no_memory = error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC ||
+                     (error->min_num == H5E_CANTCOPY && error->maj_num == H5E_DATATYPE);
     if (n == 0)
         snprintf(out, 256, "%s%s", no_memory ? "out of memory: " : "",
                  error->desc ? error->desc : "");

@@ -23,10 +23,8 @@ Every fourth call tried is the first of many: all later ones of its class fail, 
 import argparse, concurrent.futures, dataclasses, os, pathlib, re, shutil, subprocess, sys, tempfile, threading
 
 CLASSES = ["alloc", "hdf5", "open", "read", "write", "sync", "close", "system", "short"]
-# HDF5 1.10 without memory for one property says, in its whole stack of errors, only that it cannot find the property, and
-# without memory for the name of a type's part that it cannot copy that.
-REASON = {"alloc": "memory", "open": "Too many open files",
-          "hdf5": r"memory|can't find property in skip list|can't copy string for \w+ \w+'s name",
+# HDF5 1.10 without memory for one property says, in its whole stack of errors, only that it cannot find the property.
+REASON = {"alloc": "memory", "hdf5": "memory|can't find property in skip list", "open": "Too many open files",
           "read": "Input/output error", "write": "No space left on device", "sync": "Input/output error",
           "close": "Input/output error", "system": "Input/output error|Too many open files|Resource temporarily unavailable",
           "mpi": r"MPI_\w+.* failed: ", "short": "(never)"}
