@@ -1,5 +1,5 @@
 #!/bin/bash
-# Whole jobs of Speculative Rejection under valgrind, f32 on 2 ranks: no invalid or uninitialised use, nothing lost; then
+# Whole jobs of both methods under valgrind, f32 on 2 ranks: no invalid or uninitialised use, nothing lost; then
 # the same bits as without it.  Where valgrind's wrappers of MPI are (valgrind-mpi), no message holds a byte that nobody
 # set.  What the libraries report of themselves: ../valgrind.supp.
 command -v valgrind >/dev/null || { echo "skipped: no valgrind (bash setup.sh --dev installs it)"; exit 77; }
@@ -29,9 +29,10 @@ checked() {
     run 2 plain.h5 "$@"
     check same "plain.h5" "$out"
 }
-for tensor in 1 2; do
-    out=tensor$tensor.h5
-    checked $out "${small[@]}" method=speculative_rejection "parallel.tensor=$tensor" "overlap=$tensor" rounds=memory budget_tokens=240
-    check rounds $out memory
+for case in "best_of_n 1" "speculative_rejection 1" "speculative_rejection 2"; do
+    read -r method tensor <<<"$case"
+    out=$method$tensor.h5
+    checked $out "${small[@]}" "method=$method" "parallel.tensor=$tensor" "overlap=$tensor" rounds=memory budget_tokens=240
+    [ $method = best_of_n ] || check rounds $out memory
 done
-echo "2 groups of 1, and one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"
+echo "both methods in 2 groups of 1, rejection also in one group of 2 with 2 prompts in flight: valgrind found nothing${wrapped[*]:+, in messages either}"

@@ -61,7 +61,6 @@ struct block {
     const gpu::kernel_launch *launch; /* NULL: none runs */
     struct fiber host;
     thread threads[MAX_THREADS]; /* used by all blocks */
-    unsigned n_fibers;           /* of them, that are made */
     unsigned n_threads, n_warps;
     warp warps[MAX_THREADS / 32];
     unsigned ready_warps;
@@ -227,10 +226,9 @@ void arrange_threads(const gpu::kernel_launch &launch)
 {
     the.n_threads = launch.block.x * launch.block.y * launch.block.z;
     the.n_warps = (the.n_threads + 31) / 32;
-    for (; the.n_fibers < the.n_threads; the.n_fibers++)
-        fiber_create(&the.threads[the.n_fibers].fiber, thread_main);
     for (unsigned i = 0; i < the.n_threads; i++) {
         thread &t = the.threads[i];
+        if (!t.fiber.entry) fiber_create(&t.fiber, thread_main);
         t.index = {i % launch.block.x, i / launch.block.x % launch.block.y,
                    i / launch.block.x / launch.block.y};
         t.warp = i / 32;
