@@ -40,3 +40,18 @@ grep -q "the models of the point before" log || fail "models are not kept betwee
 grep -q "complete *3/3" <<<"$("$SPECREJ" status b.yaml)" || fail "$("$SPECREJ" status b.yaml)"
 [ "$("$SPECREJ" status --done job.yaml --point "${ids[0]}" --point "${ids[1]}")" = 6 ] || fail "status --point"
 [ "$("$SPECREJ" status job.yaml --point "${ids[2]}" | grep -c complete)" = 2 ] || fail "status shows other points"
+
+# ---- on a terminal: a bar that is drawn over itself, and nothing of it left at the end ----
+if command -v script >/dev/null; then
+    script -qec "'$SPECREJ' run a.yaml --set output=bar.h5" /dev/null </dev/null >bar.txt || fail "status $? on a terminal"
+    tr '\r' '\n' <bar.txt >log
+    for line in "tiny [########................] 1/3 prompts, " "tiny [################........] 2/3 prompts, " \
+        "tiny [########################] 3/3 prompts, "; do
+        [ "$(grep -cF "$line" log)" -ge 1 ] || fail "no '$line' on a terminal"
+    done
+    grep -q "3/3 prompts, [0-9]* live, [1-9][0-9]* tok/s, ETA 0 ms.\[K$" log || fail "the last bar says otherwise"
+    grep -A 1 "3/3 prompts" log | tail -n 1 | grep -q "^.\[K" || fail "the bar is left on the terminal"
+    echo "on a terminal: a bar"
+else
+    echo "on a terminal: skipped, no script(1)"
+fi

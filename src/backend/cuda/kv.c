@@ -55,7 +55,7 @@ struct kv_pool *cuda_kv_create(struct backend *b, struct kv_shape shape, int64_t
     char *data = cuda_alloc(b, bytes);
     if (!data) {
         err_set(e,
-                "cannot have %.2f GiB of device memory for %lld KV pages; set a smaller "
+                "cannot have %.3g GiB of device memory for %lld KV pages; set a smaller "
                 "budget_tokens",
                 (double)bytes / (1 << 30), (long long)n_pages);
         return NULL;

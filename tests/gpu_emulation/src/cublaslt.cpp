@@ -103,8 +103,6 @@ float load(const void *p, size_t i, cudaDataType_t type)
         return static_cast<const __nv_bfloat16 *>(p)[i];
     case CUDA_R_16F:
         return static_cast<const __half *>(p)[i];
-    case CUDA_R_8F_E4M3:
-        return static_cast<const e4m3 *>(p)[i];
     default:
         return static_cast<const float *>(p)[i];
     }
