@@ -48,8 +48,16 @@ struct room {
     uint16_t *p;  /* [SUB_ROWS, CHUNK], of products with chunks */
     float *page;  /* the products' own */
     struct row *row;
-    int64_t head;      /* of keys and values */
-    const void *after; /* what is read when the part under way is through */
+    int64_t head; /* of keys and values */
+    /* What is read when the chunk under way is through: K of its pages, NULL where there are none
+     * or rows that the chunk has not seen yet. */
+    const void *next[CHUNK_PAGES];
+};
+
+/* Keys at positions [begin, end). */
+struct part {
+    const int32_t *pages;
+    int64_t begin, end;
 };
 
 static size_t room_floats(const struct job *j)
@@ -159,7 +167,10 @@ static void add_values(const struct job *j, const struct room *m, float *o, cons
         int64_t at = page * PAGE_TOKENS, first = begin > at ? begin : at,
                 past = at + PAGE_TOKENS < end ? at + PAGE_TOKENS : end;
         page_values(&j->products, o, p + at, CHUNK, rows, values_of(j, m, pages[page]), first - at,
-                    past - at, m->page, past < end ? values_of(j, m, pages[page + 1]) : m->after);
+                    past - at, m->page,
+                    past < end   ? values_of(j, m, pages[page + 1])
+                    : m->next[0] ? m->next[0]
+                                 : values_of(j, m, pages[page]));
     }
 }
 
@@ -219,10 +230,11 @@ static void by_pages(const struct job *j, const struct room *m, int64_t r,
     add_values_each(j, m, o, c->rows, pages, c->begin, c->end);
 }
 
-/* The same of all pages at once. */
+/* The same of all pages at once; is_first: nobody has asked for their V yet. */
 static void by_chunk(const struct job *j, const struct room *m, int64_t r,
-                     const struct chunk_rows *c, const int32_t *pages)
+                     const struct chunk_rows *c, const int32_t *pages, bool is_first)
 {
+    static const void *const nothing[CHUNK_PAGES];
     const struct chunk_products *f = j->products.chunk;
     struct softmax *softmax[SUB_ROWS];
     const void *keys[CHUNK_PAGES], *values[CHUNK_PAGES];
@@ -232,7 +244,7 @@ static void by_chunk(const struct job *j, const struct room *m, int64_t r,
         values[page] = (const char *)keys[page] + j->kv->value_bytes;
     }
     f->scores(m->score, (const uint16_t *)(const void *)query_row(j, m, r), j->p->E, c, keys,
-              values[c->first]);
+              is_first ? values : nothing);
     for (int64_t i = 0; i < c->rows; i++) {
         softmax[i] = &m->row[r + i].softmax;
         if (cap > 0.0f)
@@ -240,13 +252,13 @@ static void by_chunk(const struct job *j, const struct room *m, int64_t r,
                        (c->past - c->first) * PAGE_TOKENS, j->p->scale, cap);
     }
     f->weights(m->p, keep, softmax, m->score, c, cap > 0.0f ? 1.0f : j->p->scale);
-    f->values(m->o + r * j->padded, j->padded, keep, m->p, c, values, m->after);
+    f->values(m->o + r * j->padded, j->padded, keep, m->p, c, values, m->next);
 }
 
 /* At most SUB_ROWS rows from `r` pass one chunk: its keys stand at positions [at, at + n) on pages.
  */
 static void chunk_step(const struct job *j, const struct room *m, int64_t r, int64_t rows,
-                       const int32_t *pages, int64_t at, int64_t n)
+                       const int32_t *pages, int64_t at, int64_t n, bool is_first)
 {
     struct chunk_rows c = {.rows = rows};
     int64_t least = n, most = 0;
@@ -260,19 +272,37 @@ static void chunk_step(const struct job *j, const struct room *m, int64_t r, int
     if (least >= most) return;
     c.first = least / PAGE_TOKENS;
     c.past = pages_of(most);
-    (j->products.chunk ? by_chunk : by_pages)(j, m, r, &c, pages);
+    if (j->products.chunk)
+        by_chunk(j, m, r, &c, pages, is_first);
+    else
+        by_pages(j, m, r, &c, pages);
 }
 
-/* Rows [r, r + rows) pass the keys at positions [at, end) of one part, which begins at `at`; after:
- * what is read then. */
-static void part_pass(const struct job *j, struct room *m, int64_t r, int64_t rows,
-                      const int32_t *pages, int64_t at, int64_t end, const void *after)
+/* What is read after the chunk of `part` that begins at `at`: its next one, or the first of `then`.
+ */
+static void find_next(const struct job *j, struct room *m, const struct part *part, int64_t at,
+                      const struct part *then)
 {
-    for (; at < end; at += CHUNK, pages += CHUNK_PAGES) {
-        int64_t n = end - at < CHUNK ? end - at : CHUNK;
-        m->after = at + n < end ? keys_of(j, m, pages[CHUNK_PAGES]) : after;
-        for (int64_t i = 0; i < rows; i += j->sub_rows)
-            chunk_step(j, m, r + i, rows - i < j->sub_rows ? rows - i : j->sub_rows, pages, at, n);
+    bool is_last = at + CHUNK >= part->end;
+    const int32_t *pages =
+        is_last ? then->pages : part->pages + (at + CHUNK - part->begin) / PAGE_TOKENS;
+    int64_t n = pages_of(is_last ? then->end - then->begin : part->end - at - CHUNK);
+    for (int64_t i = 0; i < CHUNK_PAGES; i++) m->next[i] = i < n ? keys_of(j, m, pages[i]) : NULL;
+}
+
+/* Rows [r, r + rows) pass the keys of one part, chunk by chunk; then: the part that comes next. */
+static void part_pass(const struct job *j, struct room *m, int64_t r, int64_t rows,
+                      const struct part *part, const struct part *then)
+{
+    const int32_t *pages = part->pages;
+    for (int64_t at = part->begin; at < part->end; at += CHUNK, pages += CHUNK_PAGES) {
+        int64_t n = part->end - at < CHUNK ? part->end - at : CHUNK;
+        memset(m->next, 0, sizeof m->next);
+        for (int64_t i = 0; i < rows; i += j->sub_rows) {
+            bool is_last = i + j->sub_rows >= rows;
+            if (is_last) find_next(j, m, part, at, then);
+            chunk_step(j, m, r + i, is_last ? rows - i : j->sub_rows, pages, at, n, i == 0);
+        }
     }
 }
 
@@ -310,27 +340,34 @@ static void store_rows(const struct job *j, const struct room *m, struct block b
     }
 }
 
-/* Where a segment's own keys begin; those of its prefix where it has none. */
-static const void *first_keys(const struct job *j, const struct room *m, const struct segment *s)
+/* Past the last token from `t` on that is in its segment and in the block. */
+static int64_t own_end(const struct job *j, struct block b, int64_t t)
 {
-    return keys_of(j, m, s->own_pages ? s->own_pages[0] : s->prefix_pages[0]);
+    const struct segment *s = &j->batch->segments[j->segment_of[t]];
+    return clamp(s->row + s->n_rows, t, b.token + b.n_tokens);
+}
+
+/* The own keys of these tokens. */
+static struct part own_part(const struct job *j, struct block b, int64_t t)
+{
+    const struct segment *s = &j->batch->segments[j->segment_of[t]];
+    int64_t past = s->own_pages ? j->batch->position[own_end(j, b, t) - 1] + 1 : 0;
+    return (struct part){s->own_pages, s->prefix_len, past > s->prefix_len ? past : s->prefix_len};
 }
 
 static void attend_block(const struct job *j, struct block b, int64_t head, float *memory)
 {
     struct room m = room_at(j, head, memory);
-    const struct segment *segments = j->batch->segments;
-    const struct segment *s = &segments[j->segment_of[b.token]];
+    const struct segment *s = &j->batch->segments[j->segment_of[b.token]];
     int64_t most = load_rows(j, &m, b), past = b.token + b.n_tokens;
-    part_pass(j, &m, 0, b.n_tokens * j->heads, s->prefix_pages, 0,
-              most < s->prefix_len ? most : s->prefix_len, first_keys(j, &m, s));
+    struct part prefix = {s->prefix_pages, 0, most < s->prefix_len ? most : s->prefix_len},
+                next = own_part(j, b, b.token);
+    part_pass(j, &m, 0, b.n_tokens * j->heads, &prefix, &next);
     for (int64_t t = b.token, end; t < past; t = end) {
-        s = &segments[j->segment_of[t]];
-        end = clamp(s->row + s->n_rows, t, past);
-        const struct segment *next = end < past ? &segments[j->segment_of[end]] : s;
-        part_pass(j, &m, (t - b.token) * j->heads, (end - t) * j->heads, s->own_pages,
-                  s->prefix_len, s->own_pages ? j->batch->position[end - 1] + 1 : 0,
-                  first_keys(j, &m, next));
+        struct part own = next;
+        end = own_end(j, b, t);
+        next = end < past ? own_part(j, b, end) : (struct part){0};
+        part_pass(j, &m, (t - b.token) * j->heads, (end - t) * j->heads, &own, &next);
     }
     store_rows(j, &m, b);
 }

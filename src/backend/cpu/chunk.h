@@ -46,9 +46,10 @@ static inline bool chunk_all_see(const struct chunk_rows *c, int64_t page)
 }
 
 /* s [rows, CHUNK] = q [rows, E] bf16 times K of the chunk's pages [E / 2][16][2], in two of k at a
- * time.  after: what is read when K is through, here and below. */
+ * time.  next [CHUNK_PAGES], here and below: of each page, the K or V that is fetched beside it,
+ * or NULL. */
 typedef void chunk_scores_fn(float *s, const uint16_t *q, int64_t E, const struct chunk_rows *c,
-                             const void *const *keys, const void *after);
+                             const void *const *keys, const void *const *next);
 /* p [rows, CHUNK] bf16 of scores s [rows, CHUNK] times `scale`, in the pages that a row sees;
  * s is overwritten.  keep [rows]: what o shrinks by, 1 where nothing is seen. */
 typedef void chunk_weights_fn(uint16_t *p, float *keep, struct softmax *const *softmax, float *s,
@@ -56,7 +57,7 @@ typedef void chunk_weights_fn(uint16_t *p, float *keep, struct softmax *const *s
 /* o [rows, padded] = o keep + p v.  values: V of each page, [8][padded][2], tokens in pairs. */
 typedef void chunk_values_fn(float *o, int64_t padded, const float *keep, const uint16_t *p,
                              const struct chunk_rows *c, const void *const *values,
-                             const void *after);
+                             const void *const *next);
 
 /* A chunk's are called in this order, by one thread, which multiplies nothing else meanwhile. */
 struct chunk_products {

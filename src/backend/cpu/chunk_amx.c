@@ -56,7 +56,8 @@ INLINE_AMX void score_pages(float *s, const uint16_t *q, int64_t E, const void *
             _tile_loadd(6, (const char *)keys[3] + at, 64);
             _tile_dpbf16ps(3, 4, 6);
         }
-        for (int64_t i = 0; i < n; i++) fetch_tile((const char *)next[i] + at, 16, 64);
+        for (int64_t i = 0; i < n; i++)
+            if (next[i]) fetch_tile((const char *)next[i] + at, 16, 64);
     }
     int64_t stride = CHUNK * (int64_t)sizeof *s;
     _tile_stored(0, s, stride);
@@ -67,24 +68,22 @@ INLINE_AMX void score_pages(float *s, const uint16_t *q, int64_t E, const void *
 
 __attribute__((target(ISA))) static void scores(float *s, const uint16_t *q, int64_t E,
                                                 const struct chunk_rows *c, const void *const *keys,
-                                                const void *after)
+                                                const void *const *next)
 {
-    const void *next[CHUNK_PAGES + 4]; /* pages to be fetched */
-    for (int64_t i = c->first; i < CHUNK_PAGES + 4; i++) next[i] = i < c->past ? keys[i] : after;
     configure(c->rows);
     for (int64_t page = c->first; page < c->past; page += 4) {
         int64_t n = c->past - page;
         if (n >= 4)
-            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, 4, next + page + 4);
+            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, 4, next + page);
         else
-            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, n, next + page + 4);
+            score_pages(s + page * PAGE_TOKENS, q, E, keys + page, n, next + page);
     }
     AMX_FENCE;
 }
 
 /* V as it lies: of each page, pairs of tokens `pair` bytes apart. */
 struct value_pages {
-    const void *const *at;
+    const void *const *at, *const *next;
     int64_t n, pair;
 };
 
@@ -101,6 +100,8 @@ INLINE_AMX void add_columns(float *o, int64_t padded, const int64_t tiles, const
     }
     for (int64_t i = 0; i < v->n; i++) {
         const char *from = (const char *)v->at[i] + 4 * column;
+        if (v->next[i])
+            fetch_tile((const char *)v->next[i] + PAIRS * 4 * column, PAIRS * tiles, 64);
         _tile_loadd(5, p + i * PAGE_TOKENS, CHUNK * 2);
         _tile_loadd(7, from, v->pair);
         _tile_dpbf16ps(0, 5, 7);
@@ -150,11 +151,11 @@ __attribute__((target(ISA))) static void add_seen(float *o, int64_t padded, cons
                                                   const uint16_t *page, uint32_t seen)
 {
     _Alignas(64) uint16_t copy[PAIRS * MOST_COLUMNS * 2];
-    const void *pages[] = {copy};
+    const void *pages[] = {copy}, *nothing[] = {NULL};
     for (int64_t column = 0, n; column < padded; column += n) {
         n = padded - column < MOST_COLUMNS ? padded - column : MOST_COLUMNS;
         copy_seen(copy, page + 2 * column, padded, n, seen);
-        add_pages(o + column, padded, n, p, &(struct value_pages){pages, 1, n * 4});
+        add_pages(o + column, padded, n, p, &(struct value_pages){pages, nothing, 1, n * 4});
     }
 }
 
@@ -183,18 +184,19 @@ __attribute__((target(ISA))) static void shrink(float *o, int64_t n, float keep)
 
 __attribute__((target(ISA))) static void values(float *o, int64_t padded, const float *keep,
                                                 const uint16_t *p, const struct chunk_rows *c,
-                                                const void *const *pages, const void *after)
+                                                const void *const *pages, const void *const *next)
 {
     for (int64_t r = 0; r < c->rows; r++)
         if (keep[r] != 1.0f) shrink(o + r * padded, padded, keep[r]);
-    fetch_tile(after, padded / 2, 64);
     for (int64_t page = c->first, past; page < c->past; page = past) {
         for (past = page; past < c->past && chunk_all_see(c, past);) past++;
-        if (past > page)
+        if (past > page) {
             add_pages(o, padded, padded, p + page * PAGE_TOKENS,
-                      &(struct value_pages){pages + page, past - page, padded * 4});
-        else
-            add_parts(o, padded, p, c, past++, pages[page]);
+                      &(struct value_pages){pages + page, next + page, past - page, padded * 4});
+            continue;
+        }
+        if (next[page]) fetch_tile(next[page], padded / 2, 64);
+        add_parts(o, padded, p, c, past++, pages[page]);
     }
     AMX_FENCE;
 }

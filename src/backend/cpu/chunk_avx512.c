@@ -25,12 +25,17 @@ struct scoring {
     float *s;
     const uint16_t *q;
     int64_t E;
-    const void *const *keys;
-    const void *after;
+    const void *const *keys, *const *next;
     int64_t past; /* pages */
 };
 
-/* Scores of pages [page, page + panels); what follows is fetched. */
+/* What is fetched beside a page: where there is nothing, the page again, which is near. */
+INLINE_BF16 const char *beside(const void *const *next, const void *const *pages, int64_t page)
+{
+    return next[page] ? next[page] : pages[page];
+}
+
+/* Scores of pages [page, page + panels). */
 INLINE_BF16 void score_pages(const int rows, const int panels, const struct scoring *a,
                              int64_t page)
 {
@@ -40,7 +45,7 @@ INLINE_BF16 void score_pages(const int rows, const int panels, const struct scor
     PANEL_OF
     {
         k[n] = a->keys[page + n];
-        next[n] = page + n + panels < a->past ? a->keys[page + n + panels] : a->after;
+        next[n] = beside(a->next, a->keys, page + n);
         FOR_ROWS sum[r][n] = _mm512_setzero_ps();
     }
     for (int64_t e = 0; e < a->E; e += 2) {
@@ -84,9 +89,9 @@ __attribute__((target(ISA))) static void score_rows(const struct scoring *a, int
 }
 
 static void scores(float *s, const uint16_t *q, int64_t E, const struct chunk_rows *c,
-                   const void *const *keys, const void *after)
+                   const void *const *keys, const void *const *next)
 {
-    struct scoring a = {s, q, E, keys, after, c->past};
+    struct scoring a = {s, q, E, keys, next, c->past};
     score_rows(&a, c->rows, c->first);
 }
 
@@ -178,8 +183,7 @@ struct product {
     int64_t padded;
     const float *keep;
     const uint16_t *p;
-    const void *const *values;
-    const void *after;
+    const void *const *values, *const *next;
     int64_t first, past; /* pages */
     uint16_t seen[CHUNK_PAGES][TILE_MOST_ROWS];
     bool whole[CHUNK_PAGES]; /* every row sees every key */
@@ -187,11 +191,13 @@ struct product {
 
 /* A page of which some rows see some keys only. */
 INLINE_BF16 void add_part(const int rows, const int panels, __m512 sum[][4],
-                          const struct product *a, int64_t page, const uint16_t *v)
+                          const struct product *a, int64_t page, const uint16_t *v,
+                          const char *next)
 {
     static const uint32_t halves[] = {0, 0x0000ffff, 0xffff0000, 0xffffffff};
     const uint16_t *p = a->p + page * PAGE_TOKENS;
-    for (int i = 0; i < PAGE_TOKENS; i += 2, v += 2 * a->padded) {
+    for (int i = 0; i < PAGE_TOKENS; i += 2, v += 2 * a->padded, next += 4 * a->padded) {
+        PANEL_OF _mm_prefetch(next + n * 4 * TILE_COLS, _MM_HINT_T1);
         FOR_ROWS
         {
             uint32_t seen = a->seen[page][r];
@@ -237,11 +243,11 @@ INLINE_BF16 void add_pages(const int rows, const int panels, const struct produc
                                                 _mm512_set1_ps(a->keep[r]));
     for (int64_t page = a->first; page < a->past; page++) {
         const uint16_t *v = (const uint16_t *)a->values[page] + 2 * column;
-        const void *next = page + 1 < a->past ? a->values[page + 1] : a->after;
+        const char *next = beside(a->next, a->values, page) + 4 * column;
         if (a->whole[page])
-            add_page(rows, panels, sum, a, page, v, (const char *)next + 4 * column);
+            add_page(rows, panels, sum, a, page, v, next);
         else
-            add_part(rows, panels, sum, a, page, v);
+            add_part(rows, panels, sum, a, page, v, next);
     }
     FOR_ROWS PANEL_OF _mm512_storeu_ps(o + r * a->padded + n * TILE_COLS, sum[r][n]);
 }
@@ -272,14 +278,14 @@ __attribute__((target(ISA))) static void add_columns(const struct product *a, in
 }
 
 static void values(float *o, int64_t padded, const float *keep, const uint16_t *p,
-                   const struct chunk_rows *c, const void *const *pages, const void *after)
+                   const struct chunk_rows *c, const void *const *pages, const void *const *next)
 {
     struct product a = {.o = o,
                         .padded = padded,
                         .keep = keep,
                         .p = p,
                         .values = pages,
-                        .after = after,
+                        .next = next,
                         .first = c->first,
                         .past = c->past};
     for (int64_t page = c->first; page < c->past; page++) {
