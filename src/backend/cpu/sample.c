@@ -19,6 +19,7 @@ struct step {
     uint64_t *target, *cut;  /* [S] */
     struct vocab_race *best; /* [S] */
     void *gathered;          /* [ranks, S] of vocab_max or vocab_race */
+    float *top;              /* [S, spans] of the rows */
 };
 
 static char *take(char **memory, size_t bytes)
@@ -32,9 +33,10 @@ static struct step step_begin(struct backend *b, const float *logits, int64_t S,
                               const struct sample_params *p)
 {
     size_t n = (size_t)S, ranks = (size_t)comm_size(b->tensor);
+    size_t spans = (size_t)vocab_spans(p->V_local);
     size_t each = sizeof(struct vocab_row) + sizeof(struct vocab_max) + 3 * sizeof(uint64_t) +
-                  (1 + ranks) * sizeof(struct vocab_race);
-    char *memory = scratch_need(&cpu_of(b)->sample, n * each + 7 * 64);
+                  (1 + ranks) * sizeof(struct vocab_race) + spans * sizeof(float);
+    char *memory = scratch_need(&cpu_of(b)->sample, n * each + 8 * 64);
     struct step t = {.S = S, .p = p};
     t.row = (struct vocab_row *)(void *)take(&memory, n * sizeof *t.row);
     t.max = (struct vocab_max *)(void *)take(&memory, n * sizeof *t.max);
@@ -43,7 +45,9 @@ static struct step step_begin(struct backend *b, const float *logits, int64_t S,
     t.cut = (uint64_t *)(void *)take(&memory, n * sizeof *t.cut);
     t.best = (struct vocab_race *)(void *)take(&memory, n * sizeof *t.best);
     t.gathered = take(&memory, ranks * n * sizeof *t.best);
-    for (int64_t s = 0; s < S; s++) t.row[s] = vocab_row_at(logits, s, p);
+    t.top = (float *)(void *)take(&memory, n * spans * sizeof *t.top);
+    for (int64_t s = 0; s < S; s++)
+        t.row[s] = vocab_row_at(logits, s, p, t.top + (size_t)s * spans);
     return t;
 }
 

@@ -5,44 +5,43 @@
 #include <math.h>
 #include <string.h>
 
-#define PART  512 /* columns in which the largest is looked for */
-#define SPAN  64  /* columns of one pass through local arrays */
-#define DRAWS 64  /* ids drawn together; a multiple of 4, the words of one Philox block */
+#define SPAN  VOCAB_SPAN
+#define DRAWS SPAN /* ids drawn together; a multiple of 4, the words of one Philox block */
 
-struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p)
+struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p,
+                              float *top)
 {
     int64_t n = p->V - p->vocab_begin;
     n = n < 0 ? 0 : n > p->V_local ? p->V_local : n;
-    return (struct vocab_row){logits + s * p->V_local, n, p->vocab_begin};
+    return (struct vocab_row){logits + s * p->V_local, n, p->vocab_begin, top};
 }
 
-/* The largest number, and how many are NaN or +inf. */
-CPU_CLONES static float scan_max(const float *x, int64_t n, int *broken)
+/* The largest of each span; returns how many numbers are NaN or +inf. */
+CPU_CLONES static int64_t scan_spans(float *top, const float *x, int64_t n)
 {
-    float max = -INFINITY;
-    int bad = 0;
-#pragma omp simd reduction(max : max) reduction(+ : bad)
-    for (int64_t i = 0; i < n; i++) {
-        bad += !(x[i] < INFINITY);
-        max = x[i] > max ? x[i] : max;
+    int64_t bad = 0;
+    for (; n > 0; n -= SPAN, x += SPAN) {
+        float max = -INFINITY;
+        int b = 0;
+#pragma omp simd reduction(max : max) reduction(+ : b)
+        for (int64_t i = 0; i < (n < SPAN ? n : SPAN); i++) {
+            b += !(x[i] < INFINITY);
+            max = x[i] > max ? x[i] : max;
+        }
+        *top++ = max;
+        bad += b;
     }
-    *broken = bad;
-    return max;
+    return bad;
 }
 
 struct vocab_max vocab_max(struct vocab_row r)
 {
     struct vocab_max out = {.x = -INFINITY, .id = INT32_MAX};
-    int64_t at = 0; /* the part that has the largest */
-    for (int64_t first = 0; first < r.n; first += PART) {
-        int bad;
-        float max = scan_max(r.x + first, r.n - first < PART ? r.n - first : PART, &bad);
-        out.broken |= bad > 0;
-        if (!(max > out.x)) continue;
-        out.x = max;
-        at = first;
-    }
-    for (int64_t i = at; i < r.n && out.id == INT32_MAX; i++)
+    out.broken = scan_spans(r.top, r.x, r.n) > 0;
+    int64_t at = 0; /* the first span that has the largest */
+    for (int64_t i = 0; i < vocab_spans(r.n); i++)
+        if (r.top[i] > out.x) out.x = r.top[i], at = i;
+    for (int64_t i = at * SPAN; i < r.n && out.id == INT32_MAX; i++)
         if (r.x[i] == out.x) out.id = (int32_t)(r.begin + i);
     /* OpenMP lets a reduction begin at the least finite number, and clang does. */
     if (out.id == INT32_MAX) out.x = -INFINITY;
@@ -56,12 +55,10 @@ FM_INLINE uint32_t ordered(float x)
     return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 
-CPU_CLONES static float span_max(const float *x, int64_t n)
+/* May any id of span i be kept by a cut?  By the logits alone, ids being the low half of a key. */
+static bool reaches(const struct vocab_row *r, int64_t i, uint64_t cut)
 {
-    float max = -INFINITY;
-#pragma omp simd reduction(max : max)
-    for (int64_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
-    return max;
+    return ordered(r->top[i] + 0.0f) >= (uint32_t)(cut >> 32);
 }
 
 uint64_t vocab_floor(struct vocab_row r, int64_t k)
@@ -70,8 +67,8 @@ uint64_t vocab_floor(struct vocab_row r, int64_t k)
     float top[MOST]; /* the k largest maxima of spans, falling */
     if (k < 1 || k > MOST || r.n / SPAN < k) return 0;
     for (int64_t i = 0; i < k; i++) top[i] = -INFINITY;
-    for (int64_t first = 0; first < r.n; first += SPAN) {
-        float max = span_max(r.x + first, r.n - first < SPAN ? r.n - first : SPAN);
+    for (int64_t span = 0; span < vocab_spans(r.n); span++) {
+        float max = r.top[span];
         if (!(max > top[k - 1])) continue;
         int64_t i = k - 1;
         for (; i > 0 && top[i - 1] < max; i--) top[i] = top[i - 1];
@@ -156,7 +153,7 @@ uint64_t vocab_kth(struct vocab_row r, int64_t k, uint64_t floor)
     int64_t n = 0;
     for (int64_t first = 0; first < r.n; first += SPAN) {
         int64_t past = r.n - first < SPAN ? r.n : first + SPAN;
-        if (!any_within(r.x + first, past - first, floor, UINT64_MAX)) continue;
+        if (!reaches(&r, first / SPAN, floor)) continue;
         if (n + SPAN > MOST) return 0;
         for (int64_t i = first; i < past; i++) {
             key[n] = key_of(r.x[i], r.begin + i);
@@ -194,7 +191,7 @@ void vocab_histogram(struct histogram *h, struct vocab_row r, bool weigh, float 
     for (int64_t first = 0; first < r.n; first += SPAN) {
         int64_t n = r.n - first < SPAN ? r.n - first : SPAN;
         const float *x = r.x + first;
-        if (!any_within(x, n, low, high)) continue;
+        if (!reaches(&r, first / SPAN, low) || !any_within(x, n, low, high)) continue;
         digits_of(digit, x, r.begin + first, n, low, high, shift);
         for (int64_t i = 0; i < n; i++) h->bin[digit[i]].count++;
         if (!weigh) continue;
@@ -243,11 +240,20 @@ CPU_CLONES static bool kept_weights(float *weight, const float *x, int64_t id, f
     return kept > 0;
 }
 
+/* May any of the ids drawn together from `first` on (of x; up to 3 before it) be kept by a cut? */
+static bool any_reaches(const struct vocab_row *r, int64_t first, uint64_t cut)
+{
+    int64_t i = first < 0 ? 0 : first / SPAN, next = i + 1;
+    bool both = first % SPAN != 0 && next < vocab_spans(r->n);
+    return reaches(r, i, cut) || (both && reaches(r, next, cut));
+}
+
 struct vocab_race vocab_race(struct vocab_row r, float max, float inverse_temperature, uint64_t cut,
                              float min_weight, struct draw draw)
 {
     struct vocab_race best = {.time = INFINITY, .id = INT32_MAX, .x = -INFINITY};
     for (int64_t id = r.begin / 4 * 4; id < r.begin + r.n; id += DRAWS) {
+        if (cut > 0 && !any_reaches(&r, id - r.begin, cut)) continue; /* most, by top-k */
         float edge[DRAWS], weight[DRAWS], time[DRAWS];
         uint32_t word[DRAWS];
         const float *x = r.x + (id - r.begin);
@@ -257,7 +263,6 @@ struct vocab_race vocab_race(struct vocab_row r, float max, float inverse_temper
                     id + i < r.begin || id + i >= r.begin + r.n ? -INFINITY : r.x[id + i - r.begin];
             x = edge;
         }
-        if (cut > 0 && !any_within(x, DRAWS, cut, UINT64_MAX)) continue; /* most, by top-k */
         if (!kept_weights(weight, x, id, max, inverse_temperature, cut, min_weight)) continue;
         draw_words(word, draw, (uint32_t)id);
         float least = race_times(time, weight, word);

@@ -6,16 +6,28 @@
 
 #include "backend/cpu/cpu.h"
 
+#define VOCAB_SPAN 64 /* logits with a maximum of their own */
+
 /* This rank's part of one row. */
 struct vocab_row {
     const float *x; /* [n] */
     int64_t n;      /* true columns; padding is left out */
     int64_t begin;  /* id of x[0] */
+    float *top;     /* [vocab_spans(n)] the largest of each span, from vocab_max on */
 };
 
-struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p);
+static inline int64_t vocab_spans(int64_t n)
+{
+    return (n + VOCAB_SPAN - 1) / VOCAB_SPAN;
+}
 
-/* The largest logit, its lowest id; broken: some logit is NaN or +inf, or none is finite. */
+/* top: [vocab_spans(V_local)], the caller's. */
+struct vocab_row vocab_row_at(const float *logits, int64_t s, const struct sample_params *p,
+                              float *top);
+
+/* The largest logit, its lowest id; broken: some logit is NaN or +inf, or none is finite.  Comes
+ * before all else: by the spans' maxima the rest passes over what cannot count, which with top-k is
+ * nearly all of the row. */
 struct vocab_max {
     float x;
     int32_t id;
@@ -28,8 +40,8 @@ struct vocab_max vocab_max(struct vocab_row r);
 /* Each id of a row has a key of 64 bits: greater where the logit is greater, ties where the id is
  * lower. A cut is a key; it keeps the ids with keys at or above it. */
 
-/* A key that at least k ids of this part reach; 0 where that is not cheap to say.  By the maxima of
- * small spans of the row, so that the search for the k-th id need not look at most of them. */
+/* A key that at least k ids of this part reach, by the spans' maxima; 0 where that is not cheap to
+ * say. */
 uint64_t vocab_floor(struct vocab_row r, int64_t k);
 
 /* The k-th largest key, where at least k ids reach `floor`; 0 where too many do. */
