@@ -81,8 +81,13 @@ static bool is_alone(const struct comm *c)
 void comm_stop(struct comm *world)
 {
     comm_destroy(world);
-    MPI_CHECK(MPI_Finalize());
+    /* mpirun of Open MPI 4 may hang or crash, in PMIx_server_finalize, where one rank aborts while
+     * others are in MPI_Finalize.  So all come as far as this before any goes there, and whom that
+     * fails just ends. */
+    MPI_CHECK(MPI_Barrier(MPI_COMM_WORLD));
     die_hook = NULL;
+    int rc = MPI_Finalize();
+    if (rc != MPI_SUCCESS) quit("MPI_Finalize() failed: %s", MPI_TEXT(rc));
 }
 
 _Noreturn void comm_abort(int status)
