@@ -78,14 +78,16 @@ static const char *only_host(const struct run_row *runs, int64_t n)
     return n > 0 ? runs[0].hosts : "";
 }
 
-/* Every rank that any run had; groups are of equal size in all runs (the job's hash covers it). */
+#define MOST_NAMED 10000 /* ranks; viewers number the rest, and a damaged file may claim any */
+
+/* Ranks that any run had; groups are of equal size in all runs (the job's hash covers it). */
 static void put_ranks(FILE *f, const struct run_row *runs, int64_t n)
 {
     const char *host = only_host(runs, n);
     int32_t named = 0;
     for (int64_t i = 0; i < n; i++) {
         int32_t tensor = timeline_tensor(&runs[i]);
-        for (; named < runs[i].ranks; named++) {
+        for (; named < runs[i].ranks && named < MOST_NAMED; named++) {
             char name[48];
             int32_t pid = timeline_pid(named / tensor);
             snprintf(name, sizeof name, "group %d", named / tensor);
