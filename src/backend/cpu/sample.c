@@ -19,7 +19,6 @@ struct step {
     uint64_t *target, *cut;  /* [S] */
     struct vocab_race *best; /* [S] */
     void *gathered;          /* [ranks, S] of vocab_max or vocab_race */
-    float *top;              /* [S, spans] of the rows */
 };
 
 static char *take(char **memory, size_t bytes)
@@ -45,9 +44,8 @@ static struct step step_begin(struct backend *b, const float *logits, int64_t S,
     t.cut = (uint64_t *)(void *)take(&memory, n * sizeof *t.cut);
     t.best = (struct vocab_race *)(void *)take(&memory, n * sizeof *t.best);
     t.gathered = take(&memory, ranks * n * sizeof *t.best);
-    t.top = (float *)(void *)take(&memory, n * spans * sizeof *t.top);
-    for (int64_t s = 0; s < S; s++)
-        t.row[s] = vocab_row_at(logits, s, p, t.top + (size_t)s * spans);
+    float *top = (float *)(void *)take(&memory, n * spans * sizeof *top);
+    for (int64_t s = 0; s < S; s++) t.row[s] = vocab_row_at(logits, s, p, top + (size_t)s * spans);
     return t;
 }
 
